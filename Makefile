@@ -1,0 +1,55 @@
+# Every target sets up what it needs; a fresh machine needs Python 3.11 and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCKS := requirements/build.txt requirements/dev.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: help
+help:  ## Show what can be made.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+# Hash-locked, and without build isolation, so that every byte that builds or runs is one that the locks name.
+$(READY): $(LOCKS) pyproject.toml
+	rm -f $@
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements/build.txt
+	$(PIP) install --require-hashes --no-build-isolation -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: setup
+setup: $(READY)  ## Make .venv: Python 3.11, the training extras and the test tools.
+
+.PHONY: run
+run: $(READY)  ## Run the whole chain on the synthetic corpus, into runs/default.
+	$(BIN)/toolkit run-all
+
+.PHONY: test
+test: $(READY)  ## Run the tests (TESTS="-m slow" for the long ones).
+	$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: check
+check: $(READY)  ## Lint, type check, import contracts.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(READY)  ## Rewrite the code in the project's format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(READY)  ## Renew every lock: one resolution (dev), the others cut from it.
+	$(COMPILE) --upgrade pyproject.toml --extra train requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/core.txt
+	$(COMPILE) pyproject.toml --extra train -c requirements/dev.txt -o requirements/train.txt
+	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
