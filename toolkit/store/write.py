@@ -1,0 +1,172 @@
+"""Writing a store: whole groups at once, or the rows of one partition of a group.
+
+A group appears by one rename, with everything in it. A partition's chunks are put in place
+one file at a time, each by rename (Zarr's local store does this). Whoever writes a
+partition keeps a marker beside the store and writes it last: see ``toolkit.pipeline.markers``.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from toolkit.errors import StoreError
+from toolkit.store.schema import CHUNK_LENGTHS, FILL, FORMAT_VERSION, Variable, variables_of
+
+Attributes = Mapping[str, Any]
+WIP_SUFFIX = ".wip"
+_PARTIAL_SUFFIX = ".partial"
+
+
+def create_store(path: Path, attributes: Attributes) -> None:
+    """Make an empty store at ``path``, in the place of whatever store was there."""
+    wip = _wip(path)
+    zarr.open_group(wip, mode="w", zarr_format=3, attributes={"format_version": FORMAT_VERSION, **attributes})
+    _swap(wip, path, _wip(path))
+
+
+def write_group(
+    store: Path,
+    group: str,
+    data: Mapping[str, np.ndarray],
+    *,
+    attributes: Attributes | None = None,
+    empty: Iterable[str] = (),
+    sizes: Mapping[str, int] | None = None,
+) -> None:
+    """Write a group, in the place of whatever group was there.
+
+    Variables of ``data`` are written; those named in ``empty`` are created, as long as ``sizes`` says
+    along each dimension, to be filled by ``write_rows``.
+    """
+    known = variables_of(group)
+    _ensure_parents(store, group)
+    _check_lengths(known, data, sizes or {})
+    wip = _wip(store)
+    root = zarr.open_group(wip, mode="w", zarr_format=3, attributes=dict(attributes or {}))
+    for name, values in data.items():
+        variable = _known(known, group, name)
+        array = _create(root, variable, _checked(variable, values).shape)
+        array[...] = _as_stored(variable, values)
+    for name in empty:
+        variable = _known(known, group, name)
+        _create(root, variable, tuple((sizes or {})[dim] for dim in variable.dims))
+    _swap(wip, store / group, _wip(store))
+
+
+def write_rows(store: Path, group: str, rows: slice, data: Mapping[str, np.ndarray]) -> None:
+    """Write the rows of one partition of a group that ``write_group`` made.
+
+    Raises
+    ------
+    StoreError
+        The data are not what the schema and the group expect.
+    """
+    known = variables_of(group)
+    root = zarr.open_group(store / group, mode="r+", zarr_format=3)
+    for name, values in data.items():
+        variable = _known(known, group, name)
+        array = root[name]
+        if not isinstance(array, zarr.Array):
+            raise StoreError(f"{store}/{group}/{name} is not an array: remove the store and run again")
+        expected = (rows.stop - rows.start, *array.shape[1:])
+        if rows.stop > array.shape[0]:
+            raise StoreError(f"{group}/{name}: rows up to {rows.stop} do not fit in {array.shape[0]}")
+        if _checked(variable, values).shape != expected:
+            raise StoreError(f"{group}/{name}: rows have shape {values.shape}, the store expects {expected}")
+        array[rows] = _as_stored(variable, values)
+
+
+def set_attributes(store: Path, group: str, attributes: Attributes) -> None:
+    """Replace what a group says of itself."""
+    zarr.open_group(store / group, mode="r+", zarr_format=3).attrs.put(dict(attributes))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left beside the finished files of a run."""
+    for suffix in (_PARTIAL_SUFFIX, WIP_SUFFIX):
+        for path in sorted(folder.rglob(f"*{suffix}")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _create(root: zarr.Group, variable: Variable, shape: tuple[int, ...]) -> zarr.Array:
+    chunks = tuple(
+        max(1, min(length, CHUNK_LENGTHS.get(dim, length)))
+        for dim, length in zip(variable.dims, shape, strict=True)
+    )
+    return root.create_array(
+        variable.name,
+        shape=shape,
+        chunks=chunks or "auto",
+        dtype=str if variable.kind == "text" else variable.kind,
+        fill_value=FILL[variable.kind],
+        dimension_names=variable.dims,
+        attributes={
+            "long_name": variable.long_name,
+            "units": variable.units,
+            "description": variable.description,
+        },
+    )
+
+
+def _checked(variable: Variable, values: np.ndarray) -> np.ndarray:
+    if values.ndim != len(variable.dims):
+        raise StoreError(
+            f"{variable.name} has dimensions {variable.dims}, got an array of shape {values.shape}"
+        )
+    fits = values.dtype.kind in "UO" if variable.kind == "text" else values.dtype == np.dtype(variable.kind)
+    if not fits:
+        raise StoreError(f"{variable.name} is of kind {variable.kind}, got an array of {values.dtype}")
+    return values
+
+
+def _as_stored(variable: Variable, values: np.ndarray) -> np.ndarray:
+    return values.astype(object) if variable.kind == "text" else values
+
+
+def _check_lengths(
+    known: Mapping[str, Variable], data: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+) -> None:
+    """Refuse variables that disagree about the length of a dimension.
+
+    Raises
+    ------
+    StoreError
+        Two do.
+    """
+    lengths = dict(sizes)
+    for name, values in data.items():
+        for dim, length in zip(known[name].dims if name in known else (), values.shape, strict=False):
+            if lengths.setdefault(dim, length) != length:
+                raise StoreError(f"{name} is {length} long along {dim!r}, where {lengths[dim]} are expected")
+
+
+def _known(known: Mapping[str, Variable], group: str, name: str) -> Variable:
+    if name not in known:
+        raise StoreError(f"{group} has no variable {name!r} in the schema; it may hold: {', '.join(known)}")
+    return known[name]
+
+
+def _ensure_parents(store: Path, group: str) -> None:
+    parts = group.split("/")[:-1]
+    for depth in range(len(parts)):
+        zarr.open_group(store.joinpath(*parts[: depth + 1]), mode="a", zarr_format=3)
+
+
+def _wip(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}{WIP_SUFFIX}")
+
+
+def _swap(new: Path, place: Path, old: Path) -> None:
+    """Put ``new`` in the place of a folder that cannot be replaced in one step: it goes by way of ``old``."""
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
