@@ -1,0 +1,86 @@
+"""Frequency bands: their names, their limits, and the bins that they hold."""
+
+import numpy as np
+import pytest
+
+from toolkit.config import REPRESENTATIONS, FeatureSettings, Representation, StatisticsSettings
+from toolkit.features.bands import Band, bands_from_edges, bins_by_band
+from toolkit.features.spectrogram import axes
+from toolkit.store.read import parse_band
+
+DEFAULT_EDGES_HZ = StatisticsSettings().band_edges_hz
+
+
+def test_bands__lie_between_neighbouring_edges():
+    assert bands_from_edges((0, 125, 1000, 2500)) == (
+        Band("0-125 Hz", 0, 125),
+        Band("125-1000 Hz", 125, 1000),
+        Band("1-2.5 kHz", 1000, 2500),
+    )
+
+
+@pytest.mark.parametrize("edges_hz", [(), (100,)])
+def test_fewer_than_two_edges__bound_no_band(edges_hz: tuple[float, ...]):
+    assert bands_from_edges(edges_hz) == ()
+
+
+def test_default_bands__have_the_names_that_pages_show():
+    names = [band.name for band in bands_from_edges(DEFAULT_EDGES_HZ)]
+    assert names == [
+        "0-125 Hz",
+        "125-250 Hz",
+        "250-500 Hz",
+        "500-1000 Hz",
+        "1-2 kHz",
+        "2-4 kHz",
+        "4-8 kHz",
+        "8-11.025 kHz",
+    ]
+
+
+@pytest.mark.parametrize(
+    "edges_hz", [DEFAULT_EDGES_HZ, (20, 20.5, 31.25, 999, 1001, 22_050, 96_000), (0.5, 44.1, 11_025.5)]
+)
+def test_name_of_a_band__is_what_selecting_by_band_understands(edges_hz: tuple[float, ...]):
+    for band in bands_from_edges(edges_hz):
+        assert parse_band(band.name) == pytest.approx((band.low_hz, band.high_hz))
+
+
+def test_bins__belong_to_the_band_that_holds_their_centre():
+    """A centre on an edge belongs to the band above it."""
+    low, high = bands = bands_from_edges((100, 200, 300))
+    found = bins_by_band(bands, np.array([50.0, 100.0, 150.0, 200.0, 299.0, 300.0]))
+    np.testing.assert_array_equal(found[low], [False, True, True, False, False, False])
+    np.testing.assert_array_equal(found[high], [False, False, False, True, True, False])
+
+
+def test_band_without_a_bin__is_absent_not_empty():
+    bands = bands_from_edges((0, 10, 20, 30))
+    found = bins_by_band(bands, np.array([5.0, 25.0]))
+    assert list(found) == [bands[0], bands[2]]
+
+
+def test_no_bins__fill_no_band():
+    assert bins_by_band(bands_from_edges((0, 10)), np.array([])) == {}
+
+
+@pytest.mark.parametrize("representation", REPRESENTATIONS)
+def test_default_bands__share_every_bin_exactly_once(representation: Representation):
+    frequency_hz = axes(representation, FeatureSettings()).frequency
+    found = bins_by_band(bands_from_edges(DEFAULT_EDGES_HZ), frequency_hz)
+    np.testing.assert_array_equal(np.sum(list(found.values()), axis=0), np.ones(64))
+
+
+def test_default_bands__hold_whole_octaves_of_constant_q_bins():
+    """Bins do not straddle the edges; above 8 kHz there are none."""
+    found = bins_by_band(bands_from_edges(DEFAULT_EDGES_HZ), axes("cqt", FeatureSettings()).frequency)
+    counts = {band.name: int(mask.sum()) for band, mask in found.items()}
+    assert counts == {
+        "0-125 Hz": 16,
+        "125-250 Hz": 8,
+        "250-500 Hz": 8,
+        "500-1000 Hz": 8,
+        "1-2 kHz": 8,
+        "2-4 kHz": 8,
+        "4-8 kHz": 8,
+    }

@@ -1,0 +1,1 @@
+"""Spectrograms, network inputs and frequency bands."""
