@@ -1,0 +1,1 @@
+"""Programs that compute relevance maps, behind one interface."""

@@ -1,0 +1,48 @@
+"""What is said of a relevance map beside the map itself, and which output it explains."""
+
+import numpy as np
+
+
+def targets_of(logits: np.ndarray, labels: np.ndarray, target: int | str) -> np.ndarray:
+    """Return the class that each clip's map explains, shape (clip,).
+
+    Parameters
+    ----------
+    logits
+        Shape (clip, class).
+    labels
+        True class of each clip, shape (clip,).
+    target
+        'predicted' (the highest logit, the first of equals), 'label' (the true class), or a class number.
+    """
+    if target == "predicted":
+        return logits.argmax(axis=1).astype(np.int64)
+    if target == "label":
+        return labels.astype(np.int64)
+    return np.full(len(labels), int(target), np.int64)
+
+
+def sum_of_relevance(maps: np.ndarray) -> np.ndarray:
+    """Return the sum over each map, shape (clip,), float32, added up in double precision."""
+    return maps.sum(axis=(1, 2), dtype=np.float64).astype(np.float32)
+
+
+def share_in_padding(maps: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the share of each map's absolute relevance that lies in padded frames, shape (clip,), in [0, 1].
+
+    Parameters
+    ----------
+    maps
+        Shape (clip, bin, frame).
+    valid
+        Which frames hold recorded sound, shape (clip, frame).
+
+    Returns
+    -------
+    NaN for a map that is zero everywhere.
+    """
+    by_frame = np.abs(maps).sum(axis=1, dtype=np.float64)
+    total = by_frame.sum(axis=1)
+    padded = np.where(valid, 0, by_frame).sum(axis=1)
+    share = np.divide(padded, total, out=np.full_like(total, np.nan), where=total > 0)
+    return share.astype(np.float32)
