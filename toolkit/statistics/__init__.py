@@ -1,0 +1,1 @@
+"""From the maps of clips to statements about classes."""
