@@ -1,0 +1,196 @@
+"""Figures as the field draws them: matplotlib with librosa.display, as PNG bytes.
+
+Sound is magma, signed relevance is a diverging map with symmetric limits, frequency and time carry units, and
+every title says how many recordings stand behind it. The same numbers give the same bytes.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.reporting.view import COMPOSITE_NAMES, Region, representation_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+    from matplotlib.figure import Figure
+
+_DPI = 110
+_TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000)
+_MASSES = (0.5, 0.25, 0.1)
+"""Contours enclose the cells that hold these shares of the positive relevance."""
+_INK = "#20242b"
+
+
+def maps(region: Region, limit: float) -> bytes:
+    """Draw the mean spectrogram beside the mean relevance, and both over each other.
+
+    Parameters
+    ----------
+    region
+        What to draw.
+    limit
+        Colours of relevance run from -limit to +limit.
+    """
+    figure = _figure((11.4, 3.5), left=0.06, right=0.965, bottom=0.145, top=0.84, wspace=0.16)
+    left, middle, right = figure.subplots(1, 3, sharey=True)
+    level = _mesh(left, region, region.mean_level_db, cmap="magma", vmin=-80, vmax=0)
+    left.set_title("mean spectrogram")
+    figure.colorbar(level, ax=left, format="%d dB", pad=0.02)
+    relevance = _mesh(
+        middle, region, region.mean_relevance * 1e3, cmap="RdBu_r", vmin=-limit * 1e3, vmax=limit * 1e3
+    )
+    middle.set_title("mean relevance")
+    figure.colorbar(relevance, ax=middle, pad=0.02, label="share of |relevance| x 10$^{-3}$")
+    _mesh(right, region, region.mean_level_db, cmap="gray_r", vmin=-80, vmax=0)
+    right.set_title("relevance over spectrogram")
+    _contours(right, region)
+    for axes in (middle, right):
+        axes.set_ylabel("")
+    figure.suptitle(f"{region.name}: {_counts(region)}", fontsize=10, color=_INK)
+    return _png(figure)
+
+
+def bands(regions: Sequence[Region]) -> bytes:
+    """Draw the band shares of one representation's composites side by side, with intervals and the energy."""
+    names = [band.band for band in regions[0].bands]
+    places = np.arange(len(names))
+    figure = _figure((7.6, 3.2), left=0.08, right=0.985, bottom=0.17, top=0.9, wspace=0)
+    axes = figure.subplots()
+    width = 0.8 / len(regions)
+    for number, region in enumerate(regions):
+        values = (
+            np.array([[band.share.value, band.share.low, band.share.high] for band in region.bands]).T * 100
+        )
+        errors = np.nan_to_num(np.abs(values[1:] - values[0]))
+        shift = (number - (len(regions) - 1) / 2) * width
+        axes.bar(
+            places + shift,
+            np.nan_to_num(values[0]),
+            width * 0.92,
+            yerr=errors,
+            capsize=2,
+            color=("#b2182b", "#ef8a62", "#67a9cf")[number % 3],
+            ecolor=_INK,
+            error_kw={"elinewidth": 0.9},
+            label=COMPOSITE_NAMES.get(region.composite, region.composite),
+        )
+    energy = [band.energy * 100 for band in regions[0].bands]
+    axes.plot(places, energy, "D", color="#20242b", markersize=5, label="share of energy")
+    axes.set_xticks(
+        places, [name.replace(" Hz", "\nHz").replace(" kHz", "\nkHz") for name in names], fontsize=8
+    )
+    axes.set_ylabel("% of positive relevance")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#d9dde3", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
+    counts = _counts(regions[0])
+    axes.set_title(f"{representation_name(regions[0].representation)}: {counts}", fontsize=10, color=_INK)
+    return _png(figure)
+
+
+def thumbnail(region: Region, limit: float) -> bytes:
+    """Draw the mean relevance alone, small, with its frequency axis."""
+    figure = _figure((2.5, 1.6), left=0.22, right=0.95, bottom=0.13, top=0.96, wspace=0)
+    axes = figure.subplots()
+    _mesh(axes, region, region.mean_relevance, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes.set_xlabel("")
+    axes.set_ylabel("")
+    axes.set_yticks([250, 1000, 4000], ["250 Hz", "1 kHz", "4 kHz"])
+    axes.tick_params(labelsize=7)
+    axes.set_xticks([0, 2, 4], ["0", "2", "4 s"])
+    return _png(figure)
+
+
+def limit_of(regions: Sequence[Region]) -> float:
+    """Return one limit for the colours of several maps: the 99.5th percentile of absolute mean relevance."""
+    cells = [
+        np.abs(region.mean_relevance[np.isfinite(region.mean_relevance)])
+        for region in regions
+        if region.n_clips
+    ]
+    together = np.concatenate(cells) if cells else np.zeros(0)
+    return float(np.quantile(together, 0.995)) if together.size and together.max() > 0 else 1.0
+
+
+def _mesh(
+    axes: "Axes", region: Region, cells: np.ndarray, *, cmap: str, vmin: float, vmax: float
+) -> "QuadMesh":
+    import librosa.display
+
+    mesh = librosa.display.specshow(
+        cells,
+        x_coords=region.time,
+        y_coords=region.frequency,
+        x_axis="time",
+        y_axis="mel" if region.representation == "mel" else "cqt_hz",
+        ax=axes,
+        cmap=cmap,
+        vmin=vmin,
+        vmax=vmax,
+    )
+    low, high = region.frequency[[0, -1]]
+    ticks = [
+        tick for tick in _TICKS_HZ if low <= tick <= high and (region.representation == "cqt" or tick >= 250)
+    ]
+    axes.set_yticks(ticks, [_hertz(tick) for tick in ticks])
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(low, high)
+    step = region.time[1] - region.time[0]
+    end = region.time[-1] + step / 2
+    axes.set_xlim(0, end)
+    ticks_s = np.linspace(0, end, 5)
+    axes.set_xticks(ticks_s, [f"{tick:g}" for tick in ticks_s])
+    axes.set_xlabel("time in s")
+    axes.set_ylabel("frequency in Hz")
+    return mesh
+
+
+def _contours(axes: "Axes", region: Region) -> None:
+    """Enclose the cells of highest mean relevance that together hold given shares of what is positive."""
+    positive = np.nan_to_num(np.maximum(region.mean_relevance, 0))
+    total = positive.sum()
+    if total <= 0:
+        return
+    ordered = np.sort(positive.ravel())[::-1]
+    reached = np.cumsum(ordered) / total
+    levels = sorted({float(ordered[np.searchsorted(reached, mass)]) for mass in _MASSES})
+    if levels[0] > 0:
+        axes.contour(
+            region.time,
+            region.frequency,
+            positive,
+            levels=levels,
+            colors=("#f4a582", "#d6604d", "#b2182b")[-len(levels) :],
+            linewidths=1.1,
+        )
+        axes.set_title("lines hold 10, 25, 50 % of relevance", fontsize=10)
+
+
+def _counts(region: Region) -> str:
+    clips = f"{region.n_clips} {region.outcome} clip{'s' * (region.n_clips != 1)}"
+    return f"{region.n_recordings} recording{'s' * (region.n_recordings != 1)} ({clips})"
+
+
+def _hertz(value: float) -> str:
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+
+def _figure(size: tuple[float, float], **margins: float) -> "Figure":
+    """Return a figure with fixed margins: having them found automatically takes longer than drawing."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
+    figure.subplots_adjust(**margins)
+    return figure
+
+
+def _png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    # Without this, matplotlib writes its own version into every file.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,475 @@
+"""Every number and word on a page, taken from a store and nothing else. Templates only place them.
+
+Shares and rates are in [0, 1]; NaN where there is no value. ``Page`` objects are plain data.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import StoreError
+from toolkit.store.read import attributes, read_whole
+from toolkit.store.schema import CORRECT, LEFT_OUT, OK
+
+REPRESENTATION_NAMES = {"mel": "mel spectrogram", "cqt": "constant-Q spectrogram"}
+COMPOSITE_NAMES = {
+    "lrp.epsilon": "LRP-epsilon",
+    "lrp.sequential_preset_a_flat": "LRP preset A, flat input",
+}
+CHANCE_NOTE = "no better than always naming the largest class"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval over recordings."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class BandShare:
+    """How much of the positive relevance lies in a band, and how much of the energy."""
+
+    band: str
+    share: Estimate
+    energy: float
+
+
+@dataclass(frozen=True)
+class FoldShare:
+    """What the network of one fold finds."""
+
+    fold: int
+    n_recordings: int
+    agreement: float
+    top_band: str
+    top_share: float
+
+
+@dataclass(frozen=True)
+class Region:
+    """Mean maps and shares of one class, outcome, representation and composite."""
+
+    representation: str
+    composite: str
+    outcome: str
+    n_clips: int
+    n_recordings: int
+    bands: tuple[BandShare, ...]
+    folds: tuple[FoldShare, ...]
+    in_padding: float
+    conservation: float
+    frequency: np.ndarray
+    time: np.ndarray
+    mean_level_db: np.ndarray
+    mean_relevance: np.ndarray
+    frequency_share: np.ndarray
+    frequency_share_low: np.ndarray
+    frequency_share_high: np.ndarray
+
+    @property
+    def top(self) -> BandShare:
+        """The band with the largest share of positive relevance."""
+        return max(self.bands, key=lambda band: -1.0 if np.isnan(band.share.value) else band.share.value)
+
+    @property
+    def name(self) -> str:
+        """What made the map, in words."""
+        return (
+            f"{COMPOSITE_NAMES.get(self.composite, self.composite)}, {representation_name(self.representation)}"
+        )
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """How one network did on the clips of its held-out fold that are of one class."""
+
+    fold: int
+    n_clips: int
+    n_recordings: int
+    recall: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How the networks of one representation classify one class."""
+
+    representation: str
+    recall: Estimate
+    precision: Estimate
+    folds: tuple[FoldScore, ...]
+    confused_with: tuple[tuple[str, int], ...]
+    """Other classes that its clips were called, with clips, most first."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the network of one fold was trained."""
+
+    fold: int
+    n_training_clips: int
+    n_validation_clips: int
+    n_epochs: int
+    best_epoch: int
+    validation_accuracy: float
+    export_difference: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """How the networks of one representation classify."""
+
+    representation: str
+    accuracy: Estimate
+    folds: tuple[tuple[int, float], ...]
+    class_names: tuple[str, ...]
+    confusion: np.ndarray
+    n_clips: int
+    n_recordings: int
+    chance: float
+    """Share of the largest class: what always naming it would reach."""
+    training: tuple[Training, ...]
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether the interval of the accuracy reaches down to chance."""
+        return not self.accuracy.low > self.chance
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A clip that was left out, or a fault of the catalogue."""
+
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ClassView:
+    """The page of one class."""
+
+    name: str
+    file: str
+    n_clips: int
+    n_recordings: int
+    n_left_out: int
+    n_foreground: int
+    n_background: int
+    scores: tuple[ClassScore, ...]
+    regions: tuple[Region, ...]
+    faults: tuple[Fault, ...]
+
+    def region(self, representation: str, composite: str, outcome: str) -> Region | None:
+        """Return one of the regions."""
+        for region in self.regions:
+            if (region.representation, region.composite, region.outcome) == (
+                representation,
+                composite,
+                outcome,
+            ):
+                return region
+        return None
+
+    @property
+    def correct(self) -> tuple[Region, ...]:
+        """Regions of the correctly classified clips that have any."""
+        return tuple(region for region in self.regions if region.outcome == CORRECT and region.n_clips)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What all pages share."""
+
+    dataset: str
+    source: str
+    class_names: tuple[str, ...]
+    files: Mapping[str, str]
+    """Page of each class."""
+    folds: tuple[int, ...]
+    n_clips: int
+    n_recordings: int
+    n_left_out: int
+    scores: tuple[Score, ...]
+    faults: tuple[Fault, ...]
+    parameters: tuple[tuple[str, str], ...]
+    confidence: float
+    n_bootstrap: int
+    target: str
+
+
+def read_overview(store: Path) -> Overview:
+    """Return what every page of a store shares.
+
+    Raises
+    ------
+    StoreError
+        The store has no statistics yet.
+    """
+    about = attributes(store)
+    clips = read_whole(store, "clips")
+    names = _names(about)
+    groups = statistics_groups(store)
+    if not groups:
+        raise StoreError(f"{store}: holds no statistics to report; run `toolkit statistics` first")
+    settings = attributes(store / "statistics" / groups[0])
+    return Overview(
+        dataset=str(about["dataset"]),
+        source=str(about["source"]),
+        class_names=names,
+        files=page_files(names),
+        folds=tuple(sorted({int(fold) for fold in clips["fold"]})),
+        n_clips=len(clips["clip"]),
+        n_recordings=_n_recordings(clips),
+        n_left_out=int((clips["status"] == LEFT_OUT).sum()),
+        scores=tuple(
+            _score(store, group.split("/")[1], clips) for group in groups if group.startswith("performance/")
+        ),
+        faults=(*_catalogue_faults(store), *_clip_faults(clips, np.ones(len(clips["clip"]), bool))),
+        parameters=_parameters(store, about),
+        confidence=float(_section(settings, "statistics")["confidence"]),
+        n_bootstrap=int(_section(settings, "statistics")["n_bootstrap"]),
+        target=_target(store),
+    )
+
+
+def read_class(store: Path, name: str) -> ClassView:
+    """Return the page of one class."""
+    names = _names(attributes(store))
+    clips = read_whole(store, "clips")
+    mine = clips["class_name"] == name
+    groups = [group.split("/") for group in statistics_groups(store)]
+    return ClassView(
+        name=name,
+        file=page_files(names)[name],
+        n_clips=int(mine.sum()),
+        n_recordings=_n_recordings({key: values[mine] for key, values in clips.items()}),
+        n_left_out=int((clips["status"][mine] == LEFT_OUT).sum()),
+        n_foreground=int((clips["salience"][mine] == 1).sum()),
+        n_background=int((clips["salience"][mine] == 2).sum()),
+        scores=tuple(
+            _class_score(store, group[1], names.index(name)) for group in groups if group[0] == "performance"
+        ),
+        regions=tuple(
+            region
+            for group in groups
+            if group[0] == "regions"
+            for region in _regions(store, group[1], group[2], names.index(name))
+        ),
+        faults=_clip_faults(clips, mine),
+    )
+
+
+def statistics_groups(store: Path) -> list[str]:
+    """Return the groups of figures in a store, such as 'regions/mel/lrp.epsilon'; mel before constant-Q."""
+    base = store / "statistics"
+    found = [*base.glob("performance/*/zarr.json"), *base.glob("regions/*/*/zarr.json")]
+    groups = [
+        path.parent.relative_to(base).as_posix() for path in found if not path.parent.name.endswith(".wip")
+    ]
+    order = list(REPRESENTATION_NAMES)
+    return sorted(groups, key=lambda group: (group.split("/")[0], order.index(group.split("/")[1]), group))
+
+
+def page_files(class_names: Sequence[str]) -> dict[str, str]:
+    """Return the file name of each class's page; names that would collide get a number."""
+    files: dict[str, str] = {}
+    taken = {"index"}
+    for name in class_names:
+        stem = re.sub(r"[^A-Za-z0-9_-]", "_", name) or "_"
+        number = 2
+        unique = stem
+        while unique in taken:
+            unique, number = f"{stem}_{number}", number + 1
+        taken.add(unique)
+        files[name] = f"{unique}.html"
+    return files
+
+
+def representation_name(name: str) -> str:
+    """Return a representation's name in words."""
+    return REPRESENTATION_NAMES.get(name, name)
+
+
+def _regions(store: Path, representation: str, composite: str, label: int) -> list[Region]:
+    data = read_whole(store, f"statistics/regions/{representation}/{composite}")
+    return [_region(data, (representation, composite), label, place) for place in range(len(data["outcome"]))]
+
+
+def _region(data: Mapping[str, np.ndarray], made_by: tuple[str, str], label: int, outcome: int) -> Region:
+    at = (label, outcome)
+    bands = tuple(
+        BandShare(
+            str(band),
+            Estimate(
+                *(float(data[key][at][number]) for key in ("band_share", "band_share_low", "band_share_high"))
+            ),
+            float(data["band_energy_share"][at][number]),
+        )
+        for number, band in enumerate(data["band"])
+    )
+    return Region(
+        representation=made_by[0],
+        composite=made_by[1],
+        outcome=str(data["outcome"][outcome]),
+        n_clips=int(data["n_clips"][at]),
+        n_recordings=int(data["n_recordings"][at]),
+        bands=bands,
+        folds=tuple(_fold_share(data, at, number) for number in range(len(data["fold"]))),
+        in_padding=float(data["relevance_in_padding"][at]),
+        conservation=float(data["relevance_sum_ratio"][at]),
+        frequency=data["frequency"],
+        time=data["time"],
+        mean_level_db=data["mean_level_db"][at],
+        mean_relevance=data["mean_relevance"][at],
+        frequency_share=data["frequency_share"][at],
+        frequency_share_low=data["frequency_share_low"][at],
+        frequency_share_high=data["frequency_share_high"][at],
+    )
+
+
+def _fold_share(data: Mapping[str, np.ndarray], at: tuple[int, int], number: int) -> FoldShare:
+    shares = data["fold_band_share"][at][number]
+    known = np.isfinite(shares).any()
+    top = int(np.nanargmax(shares)) if known else 0
+    return FoldShare(
+        fold=int(data["fold"][number]),
+        n_recordings=int(data["fold_n_recordings"][at][number]),
+        agreement=float(data["fold_agreement"][at][number]),
+        top_band=str(data["band"][top]) if known else "",
+        top_share=float(shares[top]),
+    )
+
+
+def _score(store: Path, representation: str, clips: Mapping[str, np.ndarray]) -> Score:
+    data = read_whole(store, f"statistics/performance/{representation}")
+    confusion = data["confusion"].sum(axis=0)
+    by_class = confusion.sum(axis=1)
+    return Score(
+        representation=representation,
+        accuracy=_estimate(data, "accuracy"),
+        folds=tuple(
+            (int(fold), float(value)) for fold, value in zip(data["fold"], data["fold_accuracy"], strict=True)
+        ),
+        class_names=tuple(str(name) for name in data["class_name"]),
+        confusion=confusion,
+        n_clips=int(confusion.sum()),
+        n_recordings=int(data["n_recordings"].sum()),
+        chance=float(by_class.max() / max(1, by_class.sum())),
+        training=_training(store, representation),
+    )
+
+
+def _class_score(store: Path, representation: str, label: int) -> ClassScore:
+    data = read_whole(store, f"statistics/performance/{representation}")
+    called = data["confusion"].sum(axis=0)[label]
+    others = [place for place in np.argsort(-called, kind="stable") if place != label and called[place]]
+    folds = [
+        FoldScore(
+            fold=int(fold),
+            n_clips=int(data["confusion"][number, label].sum()),
+            n_recordings=int(data["n_recordings"][number, label]),
+            recall=float(data["fold_recall"][number, label]),
+            precision=float(data["fold_precision"][number, label]),
+        )
+        for number, fold in enumerate(data["fold"])
+    ]
+    return ClassScore(
+        representation=representation,
+        recall=_estimate(data, "recall", label),
+        precision=_estimate(data, "precision", label),
+        folds=tuple(folds),
+        confused_with=tuple((str(data["predicted_class"][place]), int(called[place])) for place in others),
+    )
+
+
+def _training(store: Path, representation: str) -> tuple[Training, ...]:
+    group = f"training/{representation}"
+    if not (store / group).exists():
+        return ()
+    data = read_whole(store, group)
+    return tuple(
+        Training(
+            fold=int(fold),
+            n_training_clips=int(data["n_training_clips"][number]),
+            n_validation_clips=int(data["n_validation_clips"][number]),
+            n_epochs=int(np.isfinite(data["loss"][number]).sum()),
+            best_epoch=int(data["best_epoch"][number]),
+            validation_accuracy=float(data["validation_accuracy"][number, data["best_epoch"][number] - 1]),
+            export_difference=float(data["export_difference"][number]),
+        )
+        for number, fold in enumerate(data["fold"])
+    )
+
+
+def _estimate(data: Mapping[str, np.ndarray], name: str, place: int | None = None) -> Estimate:
+    at = () if place is None else (place,)
+    return Estimate(*(float(data[key][at]) for key in (name, f"{name}_low", f"{name}_high")))
+
+
+def _catalogue_faults(store: Path) -> tuple[Fault, ...]:
+    data = read_whole(store, "problems")
+    return tuple(
+        Fault(str(subject), str(reason))
+        for subject, reason in zip(data["subject"], data["reason"], strict=True)
+    )
+
+
+def _clip_faults(clips: Mapping[str, np.ndarray], mine: np.ndarray) -> tuple[Fault, ...]:
+    rows = np.flatnonzero(mine & (clips["status"] != OK))
+    return tuple(
+        Fault(str(clips["path"][row]), str(clips["error"][row]).removeprefix(f"{clips['path'][row]}: "))
+        for row in rows
+    )
+
+
+def _n_recordings(clips: Mapping[str, np.ndarray]) -> int:
+    return len(set(zip(clips["label"].tolist(), clips["recording"].tolist(), strict=True)))
+
+
+def _names(about: Mapping[str, object]) -> tuple[str, ...]:
+    names = about["class_names"]
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
+def _section(about: Mapping[str, object], name: str) -> Mapping[str, float]:
+    section = about.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _parameters(store: Path, about: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return what the results depend on, as names and values."""
+    sections = {"features": _section(about, "features")}
+    for path in sorted(store.glob("training/*/zarr.json")):
+        sections["training"] = _section(attributes(path.parent), "training")
+    for path in sorted(store.glob("relevance/*/*/zarr.json")):
+        sections["explanation"] = _section(attributes(path.parent), "explanation")
+    for path in sorted(store.glob("statistics/regions/*/*/zarr.json")):
+        sections["statistics"] = _section(attributes(path.parent), "statistics")
+        sections[""] = {"seed": _number(attributes(path.parent).get("seed"))}
+    return tuple(
+        (f"{section}.{key}".lstrip("."), _plain(value))
+        for section, values in sorted(sections.items())
+        for key, value in sorted(values.items())
+    )
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else float("nan")
+
+
+def _plain(value: object) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _target(store: Path) -> str:
+    for path in sorted(store.glob("relevance/*/*/zarr.json")):
+        explanation = attributes(path.parent).get("explanation")
+        if isinstance(explanation, Mapping):
+            return str(explanation.get("target"))
+    return ""
