@@ -41,6 +41,7 @@ check: $(READY)  ## Lint, type check, import contracts.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 .PHONY: format
 format: $(READY)  ## Rewrite the code in the project's format.

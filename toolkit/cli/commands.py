@@ -1,0 +1,295 @@
+"""The commands of ``toolkit``. Each gathers its options and makes one call into the library."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit import __version__
+from toolkit.cli.progress import say
+from toolkit.config import COMPOSITES, REPRESENTATIONS
+from toolkit.errors import ExitCode
+from toolkit.pipeline.executors import available_processors
+
+EXIT_CODES = """\b
+Exit codes: 0 done; 1 unexpected; 2 usage; 3 finished with clips left out or faults in the catalogue;
+4 configuration or data; 5 another run holds the folder; 6 a quality gate failed; 130/143 interrupted."""
+
+app = typer.Typer(
+    name="toolkit",
+    help="Which time-frequency regions make a neural network call a sound a siren, a dog bark or a jackhammer.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _one_of(allowed: Sequence[str]) -> Callable[[list[str] | None], list[str] | None]:
+    def check(values: list[str] | None) -> list[str] | None:
+        unknown = [value for value in values or () if value not in allowed]
+        if unknown:
+            raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(allowed)}")
+        return values
+
+    return check
+
+
+Out = Annotated[Path, typer.Option("--out", envvar="TOOLKIT__OUT", help="Folder of the run.")]
+Dataset = Annotated[
+    Path | None,
+    typer.Option(
+        "--dataset", help="Corpus in the UrbanSound8K layout (audio/, metadata/). None: a synthetic one."
+    ),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file. Default: ./toolkit.toml if present.")
+]
+Fold = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold (repeatable).")]
+Class = Annotated[list[str] | None, typer.Option("--class", help="Only this class (repeatable).")]
+Representation = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--representation", callback=_one_of(REPRESENTATIONS), help="Only 'mel' or 'cqt' (repeatable)."
+    ),
+]
+Composite = Annotated[
+    list[str] | None,
+    typer.Option("--composite", callback=_one_of(COMPOSITES), help="Only maps of this composite (repeatable)."),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs of training at most.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of the synthetic corpus, training and bootstrap.")
+]
+Target = Annotated[
+    str | None, typer.Option("--target", help="What maps explain: 'predicted', 'label' or a class name.")
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Processes that work side by side.")]
+Force = Annotated[bool, typer.Option("--force", help="Compute again what is up to date.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would run, and why; change nothing.")]
+
+DEFAULT_OUT = Path("runs/default")
+N_PROCESSORS = available_processors()
+
+Ended = tuple[ExitCode, str]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"toolkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _toolkit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Take no options of its own but ``--version``."""
+
+
+@app.command("run-all", epilog=EXIT_CODES)
+def run_all(
+    out: Out = DEFAULT_OUT,
+    dataset: Dataset = None,
+    fold: Fold = None,
+    class_: Class = None,
+    representation: Representation = None,
+    composite: Composite = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    target: Target = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Run every stage that is not up to date, from clips to pages."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        None,
+        out,
+        options={"dataset": dataset, "epochs": epochs, "seed": seed, "target": target},
+        scope=_scope(fold, class_, representation, composite),
+        config=config,
+        how=perform.How(jobs, force, dry_run),
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def features(
+    out: Out = DEFAULT_OUT,
+    dataset: Dataset = None,
+    representation: Representation = None,
+    seed: Seed = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Read the corpus and make mel and constant-Q spectrograms of every clip."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        "features",
+        out,
+        options={"dataset": dataset, "seed": seed},
+        scope=_scope(None, None, representation, None),
+        config=config,
+        how=perform.How(jobs, force, dry_run),
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def train(
+    out: Out = DEFAULT_OUT,
+    fold: Fold = None,
+    representation: Representation = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Train one network per representation and fold, on the other folds."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        "train",
+        out,
+        options={"epochs": epochs, "seed": seed},
+        scope=_scope(fold, None, representation, None),
+        config=config,
+        how=perform.How(jobs, force, dry_run),
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def export(
+    out: Out = DEFAULT_OUT,
+    fold: Fold = None,
+    representation: Representation = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Export the networks to ONNX and check each against Keras on real clips."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        "export",
+        out,
+        options={},
+        scope=_scope(fold, None, representation, None),
+        config=config,
+        how=perform.How(jobs, force, dry_run),
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def explain(
+    out: Out = DEFAULT_OUT,
+    fold: Fold = None,
+    class_: Class = None,
+    representation: Representation = None,
+    composite: Composite = None,
+    target: Target = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Compute relevance maps of every clip, by the network that did not train on it."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        "explain",
+        out,
+        options={"target": target},
+        scope=_scope(fold, class_, representation, composite),
+        config=config,
+        how=perform.How(jobs, force, dry_run),
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def statistics(
+    out: Out = DEFAULT_OUT,
+    representation: Representation = None,
+    composite: Composite = None,
+    seed: Seed = None,
+    config: Config = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Sum up performance, mean maps and band shares per class, with intervals over recordings."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        "statistics",
+        out,
+        options={"seed": seed},
+        scope=_scope(None, None, representation, composite),
+        config=config,
+        how=perform.How(1, force, dry_run),
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def report(
+    out: Out = DEFAULT_OUT,
+    class_: Class = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Render the HTML pages from the store: the index and one page per class."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        "report",
+        out,
+        options={},
+        scope=_scope(None, class_, None, None),
+        config=config,
+        how=perform.How(jobs, force, dry_run),
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def status(out: Out = DEFAULT_OUT, config: Config = None) -> Ended:
+    """Show what is done, what is not, what was left out, and who is at work."""
+    from toolkit.cli import perform
+
+    return perform.status(out, config)
+
+
+@app.command(epilog=EXIT_CODES)
+def synth(
+    directory: Annotated[Path, typer.Argument(help="Folder to make; it may not hold anything else.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Other seeds give other sounds.")] = 0,
+) -> Ended:
+    """Write the synthetic urban corpus in the UrbanSound8K layout, ready for --dataset."""
+    from toolkit.corpus.synthetic import write_corpus
+
+    write_corpus(directory, seed=seed)
+    say(str(directory))
+    return ExitCode.DONE, f"done; use it with `toolkit run-all --dataset {directory}`"
+
+
+def _scope(
+    folds: list[int] | None,
+    classes: list[str] | None,
+    representations: list[str] | None,
+    composites: list[str] | None,
+) -> Mapping[str, tuple[object, ...]]:
+    named = {"folds": folds, "classes": classes, "representations": representations, "composites": composites}
+    return {name: tuple(values or ()) for name, values in named.items()}

@@ -1,0 +1,1 @@
+"""Stages, what is up to date, locks, executors and provenance."""

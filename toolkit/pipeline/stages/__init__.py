@@ -1,0 +1,1 @@
+"""One module per stage: what it would do, and doing it."""
