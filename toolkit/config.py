@@ -122,7 +122,7 @@ class QualitySettings(_Section):
     """Smallest allowed accuracy over all clips of a representation; 0 turns the gate off."""
 
 
-SYNTHETIC_DEFAULTS: Plain = {"training": {"epochs": 6}}
+SYNTHETIC_DEFAULTS: Plain = {"training": {"epochs": 5}}
 """What suits a corpus of 300 clips that is there to be looked at within minutes."""
 
 

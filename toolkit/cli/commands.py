@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -109,16 +109,7 @@ def run_all(
     dry_run: DryRun = False,
 ) -> Ended:
     """Run every stage that is not up to date, from clips to pages."""
-    from toolkit.cli import perform
-
-    return perform.perform(
-        None,
-        out,
-        options={"dataset": dataset, "epochs": epochs, "seed": seed, "target": target},
-        scope=_scope(fold, class_, representation, composite),
-        config=config,
-        how=perform.How(jobs, force, dry_run),
-    )
+    return _perform(None, locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -133,16 +124,7 @@ def features(
     dry_run: DryRun = False,
 ) -> Ended:
     """Read the corpus and make mel and constant-Q spectrograms of every clip."""
-    from toolkit.cli import perform
-
-    return perform.perform(
-        "features",
-        out,
-        options={"dataset": dataset, "seed": seed},
-        scope=_scope(None, None, representation, None),
-        config=config,
-        how=perform.How(jobs, force, dry_run),
-    )
+    return _perform("features", locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -158,16 +140,7 @@ def train(
     dry_run: DryRun = False,
 ) -> Ended:
     """Train one network per representation and fold, on the other folds."""
-    from toolkit.cli import perform
-
-    return perform.perform(
-        "train",
-        out,
-        options={"epochs": epochs, "seed": seed},
-        scope=_scope(fold, None, representation, None),
-        config=config,
-        how=perform.How(jobs, force, dry_run),
-    )
+    return _perform("train", locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -181,16 +154,7 @@ def export(
     dry_run: DryRun = False,
 ) -> Ended:
     """Export the networks to ONNX and check each against Keras on real clips."""
-    from toolkit.cli import perform
-
-    return perform.perform(
-        "export",
-        out,
-        options={},
-        scope=_scope(fold, None, representation, None),
-        config=config,
-        how=perform.How(jobs, force, dry_run),
-    )
+    return _perform("export", locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -207,16 +171,7 @@ def explain(
     dry_run: DryRun = False,
 ) -> Ended:
     """Compute relevance maps of every clip, by the network that did not train on it."""
-    from toolkit.cli import perform
-
-    return perform.perform(
-        "explain",
-        out,
-        options={"target": target},
-        scope=_scope(fold, class_, representation, composite),
-        config=config,
-        how=perform.How(jobs, force, dry_run),
-    )
+    return _perform("explain", locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -230,16 +185,7 @@ def statistics(
     dry_run: DryRun = False,
 ) -> Ended:
     """Sum up performance, mean maps and band shares per class, with intervals over recordings."""
-    from toolkit.cli import perform
-
-    return perform.perform(
-        "statistics",
-        out,
-        options={"seed": seed},
-        scope=_scope(None, None, representation, composite),
-        config=config,
-        how=perform.How(1, force, dry_run),
-    )
+    return _perform("statistics", locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -252,16 +198,7 @@ def report(
     dry_run: DryRun = False,
 ) -> Ended:
     """Render the HTML pages from the store: the index and one page per class."""
-    from toolkit.cli import perform
-
-    return perform.perform(
-        "report",
-        out,
-        options={},
-        scope=_scope(None, class_, None, None),
-        config=config,
-        how=perform.How(jobs, force, dry_run),
-    )
+    return _perform("report", locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -285,11 +222,23 @@ def synth(
     return ExitCode.DONE, f"done; use it with `toolkit run-all --dataset {directory}`"
 
 
-def _scope(
-    folds: list[int] | None,
-    classes: list[str] | None,
-    representations: list[str] | None,
-    composites: list[str] | None,
-) -> Mapping[str, tuple[object, ...]]:
-    named = {"folds": folds, "classes": classes, "representations": representations, "composites": composites}
-    return {name: tuple(values or ()) for name, values in named.items()}
+def _perform(stage: str | None, given: Mapping[str, Any]) -> Ended:
+    """Carry out a command (no stage: all of them) with its options, by the names of its parameters."""
+    from toolkit.cli import perform
+
+    return perform.perform(
+        stage,
+        given["out"],
+        options={name: given.get(name) for name in ("dataset", "epochs", "seed", "target")},
+        scope={field: tuple(given.get(name) or ()) for field, name in _SCOPE.items()},
+        config=given["config"],
+        how=perform.How(given.get("jobs", 1), given["force"], given["dry_run"]),
+    )
+
+
+_SCOPE = {
+    "folds": "fold",
+    "classes": "class_",
+    "representations": "representation",
+    "composites": "composite",
+}
