@@ -44,11 +44,10 @@ def read_clip(
     ClipError
         The file is absent, empty, truncated, not a sound file, or holds samples that are not finite.
     """
-    if not path.is_file():
-        raise ClipError(f"{path}: {'is not a regular file' if path.exists() else 'file is absent'}")
-    if path.stat().st_size == 0:
-        raise ClipError(f"{path}: file is empty (0 bytes)")
-    _refuse_truncated_wav(path)
+    try:
+        _refuse_unreadable(path)
+    except OSError as error:
+        raise ClipError(f"{path}: cannot be read ({error.strerror})") from error
     samples, native_rate_hz = _decode(path, duration_s)
     if samples.size == 0:
         raise ClipError(f"{path}: holds no samples")
@@ -56,7 +55,7 @@ def read_clip(
         raise ClipError(f"{path}: {int((~np.isfinite(samples)).sum())} samples are not finite")
     samples = _resample(samples, native_rate_hz, sample_rate_hz)
     if samples.size == 0:
-        raise ClipError(f"{path}: shorter than one sample at {sample_rate_hz} Hz")
+        raise ClipError(f"{path}: holds no samples at {sample_rate_hz} Hz, being shorter than one")
     wanted = round(duration_s * sample_rate_hz)
     n_recorded = min(len(samples), wanted, math.ceil(min(announced_s, duration_s) * sample_rate_hz))
     return np.pad(samples[:n_recorded], (0, wanted - n_recorded)), n_recorded / sample_rate_hz
@@ -70,7 +69,7 @@ def _decode(path: Path, duration_s: float) -> tuple[np.ndarray, int]:
             rate_hz = int(file.samplerate)
             # A little more than needed, so that the resampler's last samples are real sound.
             samples = file.read(round((duration_s + 0.1) * rate_hz), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
+    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
         raise ClipError(f"{path}: cannot be decoded as sound ({error})") from error
     return samples.mean(axis=1), rate_hz
 
@@ -81,6 +80,21 @@ def _resample(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     import soxr
 
     return np.asarray(soxr.resample(samples, from_hz, to_hz, quality="HQ"), dtype=np.float32)
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """Look at a file before a decoder does.
+
+    Raises
+    ------
+    ClipError
+        The file is absent, no regular file, empty or truncated.
+    """
+    if not path.is_file():
+        raise ClipError(f"{path}: {'is not a regular file' if path.exists() else 'file is absent'}")
+    if path.stat().st_size == 0:
+        raise ClipError(f"{path}: file is empty (0 bytes)")
+    _refuse_truncated_wav(path)
 
 
 def _refuse_truncated_wav(path: Path) -> None:

@@ -152,7 +152,12 @@ def _files_by_name(root: Path) -> dict[str, list[str]]:
 
 def _clip(row: Row, root: Path, folders: Mapping[str, list[str]]) -> Clip:
     name = _field(row, "slice_file_name")
-    if name in {"", ".", ".."} or Path(name).name != name or len(os.fsencode(name)) > _LONGEST_NAME:
+    if (
+        name in {"", ".", ".."}
+        or not name.isprintable()
+        or Path(name).name != name
+        or len(os.fsencode(name)) > _LONGEST_NAME
+    ):
         raise ValueError(f"slice_file_name={name!r} is not the plain name of a file")
     parts = _SLICE.fullmatch(name)
     from_name = parts.groupdict() if parts else {}

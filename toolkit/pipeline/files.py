@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 _BLOCK_BYTES = 1 << 20
@@ -43,6 +46,16 @@ def digest_file(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove what writers that were killed left behind anywhere in these folders."""
+    for folder in folders:
+        for path in sorted(folder.rglob(".*.wip")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
 class FileDigests:
     """Digests of many files, remembered between runs while size, inode and both times stay the same.
 
@@ -59,6 +72,8 @@ class FileDigests:
         """Return the digest of a file's content, or 'absent'."""
         try:
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return "not a file"
             mark: list[object] = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
             known = self._known.get(str(path))
             digest = str(known[-1]) if known and known[:-1] == mark else digest_file(path)
@@ -75,7 +90,7 @@ class FileDigests:
 
 def _read_json(path: Path) -> dict[str, list[object]]:
     try:
-        value: dict[str, list[object]] = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return value
+    return value if isinstance(value, dict) else {}
