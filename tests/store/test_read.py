@@ -15,7 +15,7 @@ from zarr.storage import LocalStore
 from toolkit.errors import StoreError
 from toolkit.store.read import Store, attributes, open_store, parse_band, read_rows, read_whole, store_path
 from toolkit.store.schema import FORMAT_VERSION
-from toolkit.store.write import create_store, write_group, write_rows
+from toolkit.store.write import new_store, write_group, write_rows
 
 N_CLIPS = 200
 CLASSES = ("dog_bark", "siren", "wind")
@@ -69,7 +69,8 @@ def make_truth(path: Path) -> Truth:
 
 def write_truth(truth: Truth) -> None:
     store = truth.path
-    create_store(store, {"class_names": list(CLASSES)})
+    with new_store(store, {"class_names": list(CLASSES)}):
+        pass
     names = np.array([f"clip-{row:03}.wav" for row in range(N_CLIPS)], dtype=object)
     write_group(
         store,
@@ -181,7 +182,8 @@ def test_clips__are_the_catalogue(store: Store, truth: Truth):
 
 
 def test_store_without_maps__has_no_representations(tmp_path: Path):
-    create_store(tmp_path / "store.zarr", {"class_names": []})
+    with new_store(tmp_path / "store.zarr", {"class_names": []}):
+        pass
     empty = open_store(tmp_path)
     assert (empty.class_names, empty.representations, empty.composites) == ([], [], [])
 

@@ -20,7 +20,7 @@ from toolkit.store.schema import (
     partitions,
     variables_of,
 )
-from toolkit.store.write import create_store, sweep, write_group, write_rows
+from toolkit.store.write import new_store, remove_group, sweep, write_group, write_rows
 
 N_CLIPS = 150
 MAPS = "relevance/mel/lrp.epsilon"
@@ -55,7 +55,8 @@ def names_in(folder: Path) -> set[str]:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     path = tmp_path / "store.zarr"
-    create_store(path, {"class_names": ["dog", "siren", "wind"]})
+    with new_store(path, {"class_names": ["dog", "siren", "wind"]}):
+        pass
     return path
 
 
@@ -102,13 +103,14 @@ def test_partitions__cover_every_row_once_and_begin_on_chunks(n_clips: int):
     assert all(part.start % ROWS_PER_PARTITION == 0 for part in found)
 
 
-def test_create_store__records_the_format_version_and_what_it_is_told(store: Path):
+def test_new_store__records_the_format_version_and_what_it_is_told(store: Path):
     assert attributes(store) == {"format_version": FORMAT_VERSION, "class_names": ["dog", "siren", "wind"]}
 
 
-def test_create_store__takes_the_place_of_another(store: Path):
+def test_new_store__takes_the_place_of_another(store: Path):
     write_group(store, "problems", {"subject": text(["a"]), "reason": text(["b"])})
-    create_store(store, {"class_names": ["owl"]})
+    with new_store(store, {"class_names": ["owl"]}):
+        pass
     assert attributes(store)["class_names"] == ["owl"]
     assert names_in(store) == {"zarr.json"}
     assert names_in(store.parent) == {"store.zarr", "store.zarr/zarr.json"}
@@ -225,7 +227,7 @@ def test_group_that_fails_half_way__leaves_the_old_one_whole(store: Path):
         write_group(store, "problems", {"subject": text(["new"]), "reason": np.zeros(1)})
     found = read_whole(store, "problems")
     assert {name: values.tolist() for name, values in found.items()} == {"subject": ["a"], "reason": ["b"]}
-    sweep(store.parent)
+    sweep(store)
     assert not [name for name in names_in(store) if ".wip" in name]
 
 
@@ -328,23 +330,44 @@ def test_rows_of_the_wrong_kind_or_unknown__are_refused(store_with_maps: Path):
         write_rows(store_with_maps, MAPS, slice(0, 64), {"relevance": np.zeros(64, np.float32)})
 
 
+def test_new_store__leaves_the_old_one_where_filling_it_fails(store: Path):
+    write_group(store, "problems", {"subject": text(["a"]), "reason": text(["b"])})
+    with (
+        pytest.raises(StoreError, match="is of kind text"),
+        new_store(store, {"class_names": ["owl"]}) as other,
+    ):
+        write_group(other, "problems", {"subject": text(["new"]), "reason": np.zeros(1)})
+    assert read_whole(store, "problems")["subject"].tolist() == ["a"]
+    sweep(store)
+    assert [path.name for path in store.parent.iterdir()] == [store.name]
+
+
+def test_remove_group__leaves_the_others(store: Path):
+    for group in ("problems", "clips"):
+        name = "subject" if group == "problems" else "clip"
+        write_group(store, group, {name: text(["a"])})
+    remove_group(store, "problems")
+    assert sorted(path.name for path in store.iterdir() if path.is_dir()) == ["clips"]
+
+
 def test_sweep__removes_what_killed_writers_left_and_nothing_else(store_with_maps: Path):
     before = names_in(store_with_maps)
-    group = store_with_maps / MAPS
-    (group / "relevance" / "c").mkdir()
-    (group / "relevance" / "c" / "0.abc.partial").write_bytes(b"x")
-    nested = store_with_maps / "relevance" / "mel.123.wip" / "inner.456.wip"
-    nested.mkdir(parents=True)
-    (nested / "zarr.json").write_text("{}", encoding="utf-8")
-    (store_with_maps / "model.wip").write_bytes(b"x")
-    (store_with_maps / "cache.partial").mkdir()
+    chunks = store_with_maps / MAPS / "relevance" / "c"
+    chunks.mkdir()
+    (chunks / "0.abc.partial").write_bytes(b"x")
+    unfinished = store_with_maps.with_name(f"{store_with_maps.name}.123.wip")
+    (unfinished / "inner").mkdir(parents=True)
+    own = store_with_maps.parent / "somebody's archive.partial"
+    own.write_bytes(b"not ours")
+    other = store_with_maps.parent / "other.wip"
+    other.mkdir()
     sweep(store_with_maps)
     assert names_in(store_with_maps) == before | {f"{MAPS}/relevance/c"}
+    assert not unfinished.exists()
+    assert own.exists()
+    assert other.exists()
 
 
-def test_sweep__of_a_folder_without_leftovers_or_of_none_does_nothing(tmp_path: Path):
-    (tmp_path / "wip").touch()
-    (tmp_path / "notes.partial.txt").touch()
-    sweep(tmp_path)
+def test_sweep__of_no_store_does_nothing(tmp_path: Path):
     sweep(tmp_path / "none")
-    assert names_in(tmp_path) == {"wip", "notes.partial.txt"}
+    assert names_in(tmp_path) == set()

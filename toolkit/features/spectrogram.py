@@ -55,6 +55,18 @@ def axes(representation: Representation, settings: FeatureSettings) -> Axes:
     return Axes(centre, low, high, (np.arange(N_FRAMES) + 0.5) * step_s)
 
 
+def check(representation: Representation, settings: FeatureSettings) -> None:
+    """Refuse settings that no spectrogram can be made with, before any is made.
+
+    Raises
+    ------
+    ConfigError
+        The bins do not fit below half the sampling rate, or the hop is longer than a time bin.
+    """
+    axes(representation, settings)
+    power(np.zeros(round(settings.duration_s * settings.sample_rate_hz), np.float32), representation, settings)
+
+
 def valid_frames(valid_duration_s: np.ndarray, duration_s: float) -> np.ndarray:
     """Return which time bins hold recorded sound: those that begin before it ends.
 

@@ -30,6 +30,7 @@ _CLIP_COORDINATES = (
     "recording",
     "salience",
     "status",
+    "error",
     "valid_duration_s",
 )
 

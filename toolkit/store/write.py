@@ -7,7 +7,8 @@ partition keeps a marker beside the store and writes it last: see ``toolkit.pipe
 
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,20 @@ WIP_SUFFIX = ".wip"
 _PARTIAL_SUFFIX = ".partial"
 
 
-def create_store(path: Path, attributes: Attributes) -> None:
-    """Make an empty store at ``path``, in the place of whatever store was there."""
+@contextmanager
+def new_store(path: Path, attributes: Attributes) -> Iterator[Path]:
+    """Give the folder of an empty store to be filled; put it in the place of whatever store was there."""
     wip = _wip(path)
     zarr.open_group(wip, mode="w", zarr_format=3, attributes={"format_version": FORMAT_VERSION, **attributes})
+    yield wip
     _swap(wip, path, _wip(path))
+
+
+def remove_group(store: Path, group: str) -> None:
+    """Remove a group at once, and its files thereafter."""
+    old = _wip(store)
+    (store / group).rename(old)
+    shutil.rmtree(old)
 
 
 def write_group(
@@ -86,14 +96,12 @@ def set_attributes(store: Path, group: str, attributes: Attributes) -> None:
     zarr.open_group(store / group, mode="r+", zarr_format=3).attrs.put(dict(attributes))
 
 
-def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left beside the finished files of a run."""
-    for suffix in (_PARTIAL_SUFFIX, WIP_SUFFIX):
-        for path in sorted(folder.rglob(f"*{suffix}")):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+def sweep(store: Path) -> None:
+    """Remove what writers that were killed left in a store and beside it."""
+    for path in store.rglob(f"*{_PARTIAL_SUFFIX}"):
+        path.unlink(missing_ok=True)
+    for path in store.parent.glob(f"{store.name}.*{WIP_SUFFIX}"):
+        shutil.rmtree(path)
 
 
 def _create(root: zarr.Group, variable: Variable, shape: tuple[int, ...]) -> zarr.Array:

@@ -52,9 +52,12 @@ def prepare(run: Run, _tools: Tools) -> None:
     markers = run.markers(NAME)
     if run.store.exists() and not markers.outstanding(unit):
         return
-    for stage in (NAME, "explain", "statistics", "report"):
-        run.markers(stage).forget()
-    _create_store(run, catalogue)
+    for name in run.settings.representations:
+        spectrogram.check(name, run.settings.features)
+    with write.new_store(run.store, _about(catalogue, run.settings)) as store:
+        _fill_store(store, catalogue, run.settings)
+        for stage in (NAME, "explain", "statistics", "report"):
+            run.markers(stage).forget()
     markers.write(unit.name, Marker(unit.blocks))
 
 
@@ -66,8 +69,9 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     markers = run.markers(NAME)
     head = _catalogue_unit(catalogue, run.settings)
     units = [head, *_partition_units(run, catalogue, scope)]
-    fresh = force or not run.store.exists() or bool(markers.outstanding(head))
-    todo = [*markers.todo(units[:1]), *markers.todo(units[1:], force=fresh)]
+    anew = not run.store.exists() or bool(markers.outstanding(head))
+    why = "the catalogue is new" if anew else "forced" if force else ""
+    todo = [*markers.todo(units[:1]), *markers.todo(units[1:], force=why)]
     return Plan(units, todo)
 
 
@@ -181,6 +185,7 @@ def _row_digest(error: str, valid_duration_s: float, level_db: np.ndarray) -> st
 def _catalogue_unit(catalogue: Catalogue, settings: Settings) -> Unit:
     ingredients: Ingredients = {
         "format": FORMAT_VERSION,
+        "source": settings.source.kind,
         "clips": digest_of([asdict(clip) for clip in catalogue.clips]),
         "problems": digest_of([asdict(problem) for problem in catalogue.problems]),
         "features": to_json(settings.features),
@@ -223,17 +228,16 @@ def _job(run: Run, catalogue: Catalogue, name: str, blocks: Sequence[str]) -> Pa
     )
 
 
-def _create_store(run: Run, catalogue: Catalogue) -> None:
-    settings = run.settings
-    write.create_store(
-        run.store,
-        {
-            "class_names": list(catalogue.class_names),
-            "source": settings.source.kind,
-            "dataset": "synthetic" if settings.source.kind == "synthetic" else catalogue.root.name,
-            "features": to_json(settings.features),
-        },
-    )
+def _about(catalogue: Catalogue, settings: Settings) -> dict[str, object]:
+    """Return what a store says of itself: nothing that depends on where the corpus lies."""
+    return {
+        "class_names": list(catalogue.class_names),
+        "source": settings.source.kind,
+        "features": to_json(settings.features),
+    }
+
+
+def _fill_store(store: Path, catalogue: Catalogue, settings: Settings) -> None:
     clips = catalogue.clips
     table: dict[str, np.ndarray] = {
         "clip": _text(clip.name for clip in clips),
@@ -248,10 +252,10 @@ def _create_store(run: Run, catalogue: Catalogue) -> None:
         "status": _text(PENDING for _ in clips),
     }
     empty = ("error", "valid_duration_s")
-    write.write_group(run.store, "clips", table, empty=empty, sizes={"clip": len(clips)})
+    write.write_group(store, "clips", table, empty=empty, sizes={"clip": len(clips)})
     problems = catalogue.problems
     write.write_group(
-        run.store,
+        store,
         "problems",
         {
             "subject": _text(problem.subject for problem in problems),
@@ -259,14 +263,16 @@ def _create_store(run: Run, catalogue: Catalogue) -> None:
         },
     )
     for name in settings.representations:
-        _create_features(run, name, catalogue)
+        _create_features(store, name, catalogue, settings.features)
 
 
-def _create_features(run: Run, representation: Representation, catalogue: Catalogue) -> None:
-    axes = asdict(spectrogram.axes(representation, run.settings.features))
+def _create_features(
+    store: Path, representation: Representation, catalogue: Catalogue, settings: FeatureSettings
+) -> None:
+    axes = asdict(spectrogram.axes(representation, settings))
     sizes = {"clip": len(catalogue.clips), "frequency": N_BINS, "time": N_FRAMES}
     empty = ("level_db", "object_mask") if catalogue.has_stems else ("level_db",)
-    write.write_group(run.store, f"features/{representation}", axes, empty=empty, sizes=sizes)
+    write.write_group(store, f"features/{representation}", axes, empty=empty, sizes=sizes)
 
 
 def _text(values: Iterable[str]) -> np.ndarray:
