@@ -226,6 +226,89 @@ def test_explain__target_of_ones_own(copy, toolkit):
     assert np.isnan(maps["relevance"].values[~clicks]).all(), "maps of another target must not stay"
 
 
+def test_clip_that_breaks_later__loses_its_map_and_its_say(tiny_corpus, finished, toolkit, tmp_path):
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    shutil.copytree(tiny_corpus, corpus)
+    shutil.copytree(finished, out)
+    broken = next((corpus / "audio" / "fold1").glob("*.wav"))
+    broken.write_bytes(b"")
+    done = toolkit("run-all", "--dataset", corpus, "--out", out, "--representation", "mel")
+    assert done.returncode == 3, done.stderr
+    maps = library.open_store(out).sel(representation="mel").load()
+    left_out = maps["clip"].values == broken.name
+    assert np.isnan(maps["relevance"].values[:, left_out]).all()
+    assert np.isfinite(maps["relevance"].values[:, ~left_out]).all()
+    confusion = library.open_store(out).tree["statistics/performance/mel"]["confusion"]
+    assert int(confusion.sum()) == 35
+    cqt = library.open_store(out).sel(representation="cqt").load()
+    assert np.isnan(cqt["relevance"].values).all(), "maps of networks that knew the clip as sound must not stay"
+
+
+def test_changed_target_of_one_composite__takes_the_maps_of_the_other_back(copy, toolkit):
+    done = toolkit("explain", "--target", "label", "--composite", "lrp.epsilon", "--out", copy)
+    assert done.returncode == 0, done.stderr
+    store = library.open_store(copy)
+    assert np.isfinite(
+        store
+        .sel(composite="lrp.epsilon")["relevance"]
+        .sel(representation="mel", frequency=slice(60, 80))
+        .values
+    ).any()
+    other = store.sel(composite="lrp.sequential_preset_a_flat")
+    assert np.isnan(other["relevance"].values).all()
+    assert (other["target"].values == -1).all()
+
+
+def test_impossible_setting__costs_nothing_that_was_computed(copy, toolkit):
+    before = contents(copy)
+    done = toolkit("run-all", "--out", copy, TOOLKIT__FEATURES__SAMPLE_RATE_HZ="11025")
+    assert done.returncode == 4
+    assert "above half the sampling rate" in done.stderr
+    assert contents(copy) == before
+    assert toolkit("run-all", "--out", copy).returncode == 0
+
+
+def test_unknown_target__is_refused_at_once_and_forgotten(copy, toolkit):
+    done = toolkit("run-all", "--target", "sirene", "--out", copy)
+    assert done.returncode == 4
+    assert "explanation.target='sirene' is not 'predicted', 'label' or a class of this run" in done.stderr
+    assert toolkit("status", "--out", copy).returncode == 0
+
+
+def test_one_class_explained__says_nothing_of_how_well_it_is_told_from_others(copy, toolkit):
+    done = toolkit("explain", "--target", "label", "--class", "hum", "--out", copy)
+    assert done.returncode == 0, done.stderr
+    done = toolkit("statistics", "--out", copy)
+    assert done.returncode == 0, done.stderr
+    performance = library.open_store(copy).tree["statistics/performance/mel"].to_dataset()
+    assert int(performance["confusion"].sum()) == 0
+    assert np.isnan(performance["accuracy"])
+    done = toolkit("report", "--out", copy)
+    assert done.returncode == 0, done.stderr
+    assert "is not known: no fold has all its clips explained" in (copy / "reports" / "index.html").read_text()
+
+
+def test_composite_that_is_no_longer_wanted__leaves_the_store_and_the_pages(copy, toolkit):
+    done = toolkit("run-all", "--out", copy, TOOLKIT__EXPLANATION__COMPOSITES='["lrp.epsilon"]')
+    assert done.returncode == 0, done.stderr
+    store = library.open_store(copy)
+    assert store.composites == ["lrp.epsilon"]
+    assert list(store.tree["statistics/regions/mel"].children) == ["lrp.epsilon"]
+    assert "LRP preset A, flat input" not in (copy / "reports" / "hum.html").read_text()
+
+
+def test_status__needs_no_dataset(finished, tiny_corpus, toolkit, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    record = json.loads((out / "settings.json").read_text())
+    record["source"]["path"] = str(tmp_path / "elsewhere")
+    (out / "settings.json").write_text(json.dumps(record))
+    done = toolkit("status", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "elsewhere" in done.stdout
+    assert "report     up to date" in done.stdout
+
+
 def test_bad_files__are_named_and_cost_nothing_else(toolkit, tmp_path):
     rows = [
         {**row, "class": HOSTILE if row["class"] == "hum" else row["class"]}

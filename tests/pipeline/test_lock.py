@@ -95,7 +95,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         path = tmp_path / f"holder_{len(started)}.py"
         path.write_text(script, encoding="utf-8")
         command = [sys.executable, str(path), str(tmp_path / "run"), RUN_ID, COMMAND]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # In a session of its own: the kernel wakes stopped processes of a group that its killed leader orphans.
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         started.append(process)
         return process
 

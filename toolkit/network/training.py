@@ -5,15 +5,13 @@ Needs a process that ``toolkit.network.runtime.prepare`` has set up.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from toolkit.config import TrainingSettings
+from toolkit.errors import QualityError
 from toolkit.network.architecture import build, weights_of
-
-if TYPE_CHECKING:
-    pass
 
 ReadInputs = Callable[[np.ndarray], np.ndarray]
 """Rows of a store to network inputs, shape (row, 64, 64, 3)."""
@@ -61,6 +59,11 @@ def train(
         Epochs, batch size, learning rate, patience.
     seed
         Of the order of the clips; weights and dropout follow ``runtime.prepare``.
+
+    Raises
+    ------
+    QualityError
+        No epoch has a finite validation loss.
     """
     import keras
 
@@ -77,6 +80,11 @@ def train(
     record = model.fit(
         batches, validation_data=validation, epochs=settings.epochs, callbacks=[best], shuffle=False, verbose=0
     )
+    if not np.isfinite(best.loss):
+        raise QualityError(
+            f"training diverged: no epoch has a finite validation loss; lower training.learning_rate "
+            f"({settings.learning_rate:g})"
+        )
     model.set_weights(best.weights)
     history = {ours: [float(value) for value in record.history[name]] for name, ours in HISTORY.items()}
     return TrainedNetwork(weights_of(model), history, best.epoch + 1)

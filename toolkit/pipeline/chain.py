@@ -14,13 +14,13 @@ from toolkit.errors import ConfigError
 from toolkit.pipeline import lock
 from toolkit.pipeline.events import Emit, StageDone, StageStarted, StepDone
 from toolkit.pipeline.executors import Processes
-from toolkit.pipeline.files import write_json
+from toolkit.pipeline.files import sweep, write_json
 from toolkit.pipeline.provenance import write_provenance
 from toolkit.pipeline.run import PROVENANCE_NAME, SETTINGS_NAME, Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages import explain, export, features, report, statistics, train
+from toolkit.store import write
 from toolkit.store.read import read_whole
 from toolkit.store.schema import LEFT_OUT
-from toolkit.store.write import sweep
 
 STAGES: Mapping[str, Stage] = {
     module.NAME: module.STAGE for module in (features, train, export, explain, statistics, report)
@@ -70,6 +70,7 @@ def remembered(folder: Path) -> dict[str, object]:
 
 def plan_all(request: Request) -> dict[str, Plan]:
     """Return what each stage asked for would do, changing nothing."""
+    _check_scope(request)
     plans: dict[str, Plan] = {}
     waits_for = ""
     for name in request.stages:
@@ -95,30 +96,36 @@ def carry_out(request: Request, emit: Emit) -> Outcome:
     started = _now()
     records: list[dict[str, object]] = []
     with lock.hold(run.folder, run_id=run_id, command=request.command) as descriptor:
-        sweep(run.folder)
+        _sweep(run)
         tools = Tools(emit, Processes(request.n_jobs, descriptor))
-        for name in request.stages:
-            records.append(_carry_out_stage(STAGES[name], request, tools))
+        try:
+            for name in request.stages:
+                records.append(_carry_out_stage(STAGES[name], request, tools))
+        finally:
+            # A run that was stopped has computed something too.
+            if any(record["done"] for record in records if record["stage"] != report.NAME):
+                path = run.folder / PROVENANCE_NAME
+                write_provenance(
+                    path, run.settings, run_id=run_id, started=started, ended=_now(), stages=records
+                )
         n_done = sum(int(str(record["done"])) for record in records)
-        if any(record["done"] for record in records if record["stage"] != report.NAME):
-            write_provenance(
-                run.folder / PROVENANCE_NAME,
-                run.settings,
-                run_id=run_id,
-                started=started,
-                ended=_now(),
-                stages=records,
-            )
         for name in request.stages:
             STAGES[name].check(run)
     return Outcome(_pages(request), n_done, *_left_out(run))
+
+
+def _sweep(run: Run) -> None:
+    """Remove what a run that was killed left half written, and nothing that is not ours."""
+    write.sweep(run.store)
+    sweep(run.folder / name for name in ("markers", "models", "reports", "corpus"))
 
 
 def _carry_out_stage(stage: Stage, request: Request, tools: Tools) -> dict[str, object]:
     began = time.monotonic()
     stage.prepare(request.run, tools)
     _check_scope(request)
-    _remember(request.run)
+    if stage.name != report.NAME:
+        _remember(request.run)
     plan = stage.plan(request.run, request.scope, request.force)
     if plan.waits_for:
         raise ConfigError(
@@ -134,16 +141,24 @@ def _carry_out_stage(stage: Stage, request: Request, tools: Tools) -> dict[str, 
 
 
 def _check_scope(request: Request) -> None:
-    """Refuse folds and classes that the corpus does not have.
+    """Refuse folds, classes, representations, composites and targets that the run does not have.
 
     Raises
     ------
     ConfigError
         One of them is asked for.
     """
-    store = request.run.store
+    run = request.run
+    for option, asked, allowed_names in (
+        ("--representation", request.scope.representations, run.settings.representations),
+        ("--composite", request.scope.composites, run.settings.explanation.composites),
+    ):
+        for value in set(asked) - set(allowed_names):
+            raise ConfigError(f"{option} {value}: not in the settings of this run: {', '.join(allowed_names)}")
+    store = run.store
     if not store.exists():
         return
+    explain.check_target(run)
     clips = read_whole(store, "clips", ("fold", "class_name"))
     for option, wanted, column in (
         ("--fold", request.scope.folds, "fold"),

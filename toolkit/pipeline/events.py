@@ -32,13 +32,6 @@ class StageDone:
 
 
 @dataclass(frozen=True)
-class Note:
-    """Something worth a line."""
-
-    text: str
-
-
-@dataclass(frozen=True)
 class Trouble:
     """Something was left out or made good: which file or row, and why."""
 
@@ -46,5 +39,5 @@ class Trouble:
     reason: str
 
 
-Event = StageStarted | StepDone | StageDone | Note | Trouble
+Event = StageStarted | StepDone | StageDone | Trouble
 Emit = Callable[[Event], None]

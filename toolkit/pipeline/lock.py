@@ -82,7 +82,7 @@ def is_held(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _try_once(descriptor, folder)
+        return not _try_once(descriptor, folder, claim=False)
     finally:
         os.close(descriptor)
 
@@ -94,22 +94,35 @@ def new_run_id() -> str:
 
 def _acquire(descriptor: int, folder: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while not _try_once(descriptor, folder):
+    while not _try_once(descriptor, folder, claim=True):
         if time.monotonic() > deadline:
             raise LockedError(f"{folder} is in use by {describe(read_owner(folder))}")
         time.sleep(0.1)
 
 
-def _try_once(descriptor: int, folder: Path) -> bool:
+def _try_once(descriptor: int, folder: Path, *, claim: bool) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _BUSY:
             return False
         if error.errno in _UNSUPPORTED:
-            owner = read_owner(folder)
-            return owner is None or time.time() - owner.heartbeat > SILENCE_S
+            return _is_free_by_note(folder, claim=claim)
         raise
+    return True
+
+
+def _is_free_by_note(folder: Path, *, claim: bool) -> bool:
+    """Go by the owner's note where there are no locks; of two that claim at once, one creates the file."""
+    owner = read_owner(folder)
+    if owner is not None and time.time() - owner.heartbeat <= SILENCE_S:
+        return False
+    if claim:
+        (folder / OWNER_NAME).unlink(missing_ok=True)
+        try:
+            os.close(os.open(folder / OWNER_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            return False
     return True
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from toolkit.pipeline.files import write_json
 
+_LONGEST_REASON = 200
 Ingredients = Mapping[str, object]
 Blocks = Mapping[str, Ingredients]
 
@@ -87,8 +88,8 @@ class Markers:
         for path in (self.folder / below).rglob("*.json"):
             path.unlink()
 
-    def todo(self, units: Iterable[Unit], *, force: bool = False) -> list[Todo]:
-        """Return the units that hold blocks to be made, in the order given."""
+    def todo(self, units: Iterable[Unit], *, force: bool | str = False) -> list[Todo]:
+        """Return the units that hold blocks to be made, in the order given; ``force`` may say why."""
         found = ((unit, self.outstanding(unit, force=force), self._stale(unit)) for unit in units)
         return [
             Todo(unit, tuple(reasons), tuple(stale), _summary({**stale, **reasons}))
@@ -96,10 +97,10 @@ class Markers:
             if reasons or stale
         ]
 
-    def outstanding(self, unit: Unit, *, force: bool = False) -> dict[str, str]:
+    def outstanding(self, unit: Unit, *, force: bool | str = False) -> dict[str, str]:
         """Return the blocks of a unit that must be made, each with the reason."""
         if force:
-            return dict.fromkeys(unit.blocks, "forced")
+            return dict.fromkeys(unit.blocks, force if isinstance(force, str) else "forced")
         marker = self.read(unit.name)
         made = marker.blocks if marker else {}
         gone = [file for file in (marker.files if marker else ()) if not (self.root / file).exists()]
@@ -153,4 +154,5 @@ def _is_digest(value: object) -> bool:
 
 
 def _summary(reasons: Mapping[str, str]) -> str:
-    return " / ".join(dict.fromkeys(reasons.values()))
+    text = " / ".join(dict.fromkeys(reasons.values()))
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."

@@ -56,12 +56,15 @@ def evaluate(
     bootstrap
         How intervals are made.
     """
-    tables = np.stack([confusion(_of_fold(clips, fold), n_classes) for fold in folds])
+    of_folds = [_of_fold(clips, fold) for fold in folds]
+    tables = np.array([confusion(each, n_classes) for each in of_folds]).reshape(-1, n_classes, n_classes)
     replicates, known = _replicates(clips, n_classes, bootstrap)
     figures: dict[str, np.ndarray] = {
         "fold": folds.astype(np.int64),
         "confusion": tables,
-        "n_recordings": np.stack([_recordings_by_class(_of_fold(clips, fold), n_classes) for fold in folds]),
+        "n_recordings": np.array(
+            [_recordings_by_class(each, n_classes) for each in of_folds], np.int64
+        ).reshape(-1, n_classes),
         "fold_accuracy": accuracy(tables),
         "fold_recall": recall(tables),
         "fold_precision": precision(tables),

@@ -123,7 +123,7 @@ def by_fold(
     shares = means["frequency_share"] @ bins_of_bands.T
     return {
         "fold_n_recordings": np.array([inside.sum() for inside in members], np.int64),
-        "fold_band_share": np.stack([mean(shares[inside]) for inside in members]),
+        "fold_band_share": np.array([mean(shares[inside]) for inside in members]).reshape(-1, shares.shape[1]),
         "fold_agreement": leave_one_fold_out(means["mean_relevance"], members),
     }
 

@@ -5,8 +5,7 @@ block's clips go through the network together, so that a map does not depend on 
 """
 
 import math
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +37,8 @@ NAME = "explain"
 VERSION = 1
 ENGINE = "innvestigate 2.1.2"
 _PER_CLIP = tuple(variable.name for variable in RELEVANCE if variable.dims[0] == "clip")
+_NO_ROWS = np.zeros(0, np.int64)
+_NO_FOLD = (-1,)
 _EMPTY = {variable.name: FILL[variable.kind] for variable in RELEVANCE if variable.dims[0] == "clip"}
 
 
@@ -60,8 +61,8 @@ class ExplanationJob:
     representation: Representation
     rows: slice
     blocks: tuple[Block, ...]
-    dropped: Mapping[str, np.ndarray]
-    """Rows whose maps are taken back, by composite."""
+    kept: Mapping[str, np.ndarray]
+    """Rows whose maps stay as they are, by composite; every other row that is not explained anew is emptied."""
     target: int | str
     n_classes: int
 
@@ -72,15 +73,19 @@ def prepare(run: Run, _tools: Tools) -> None:
         return
     settings = run.settings
     wanted = {
-        (name, composite) for name in settings.representations for composite in settings.explanation.composites
+        f"{name}/{composite}"
+        for name in settings.representations
+        for composite in settings.explanation.composites
     }
-    for path in run.store.glob("relevance/*/*/zarr.json"):
-        if path.parent.parts[-2:] not in wanted:
-            shutil.rmtree(path.parent)
-            run.markers(NAME).forget("/".join(path.parent.parts[-2:]))
-    for representation, composite in sorted(wanted):
-        if not (run.store / "relevance" / representation / composite).exists():
-            _create_group(run, representation, composite)
+    for path in sorted(run.store.glob("relevance/*/*")):
+        name = "/".join(path.parts[-2:])
+        if name not in wanted and path.is_dir():
+            run.markers(NAME).forget(name)
+            write.remove_group(run.store, f"relevance/{name}")
+    for name in sorted(wanted):
+        if not (run.store / "relevance" / name / "zarr.json").exists():
+            run.markers(NAME).forget(name)
+            _create_group(run, *name.split("/"))
 
 
 def plan(run: Run, scope: Scope, force: bool) -> Plan:
@@ -88,11 +93,15 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     exported = export.plan(run, scope, False)
     if exported.waits_for or exported.todo:
         return Plan((), (), waits_for=exported.waits_for or export.NAME)
-    _target(run)
-    clips = read_whole(run.store, "clips")
-    representations = scope.representations_of(run.settings)
-    units = [unit for name in representations for unit in _units(run, name, scope, clips)]
-    return Plan(units, run.markers(NAME).todo(units, force=force))
+    check_target(run)
+    units = _units(run, scope)
+    todo = run.markers(NAME).todo(units, force=force)
+    return Plan([unit for unit in units if unit.blocks], todo)
+
+
+def out_of_date(run: Run) -> bool:
+    """Tell whether the store holds maps that today's settings, networks and clips would not make."""
+    return bool(run.markers(NAME).todo(_units(run, Scope(folds=_NO_FOLD))))
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
@@ -105,9 +114,11 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
         write.set_attributes(
             run.store, group, {"explanation": to_json(run.settings.explanation), "engine": ENGINE}
         )
-    for job, _ in tools.workers.run(explain_partition, _jobs(run, todo), lane=lambda job: job.representation):
+    for job, _ in tools.workers.run(
+        explain_partition, _jobs(run, todo, before), lane=lambda job: job.representation
+    ):
         for name in job.units:
-            kept = {key: made for key, made in before[name].blocks.items() if key not in todo[name].dropped}
+            kept = {key: before[name].blocks[key] for key in _kept(before[name], todo[name])}
             markers.write(name, Marker({**kept, **todo[name].wanted}))
             done(name)
 
@@ -116,11 +127,12 @@ def explain_partition(job: ExplanationJob) -> None:
     """Explain the blocks of one partition, and write it with everything else that it held."""
     settings = job.run.settings
     runtime.prepare(n_threads=settings.explanation.n_threads, eager=False)
-    composites = {composite for block in job.blocks for composite in block.composites} | job.dropped.keys()
-    groups = {name: f"relevance/{job.representation}/{name}" for name in sorted(composites)}
+    groups = {name: f"relevance/{job.representation}/{name}" for name in sorted(job.kept)}
     held = {name: read_rows(job.run.store, group, _PER_CLIP, job.rows) for name, group in groups.items()}
-    for composite, rows in job.dropped.items():
-        _put(held[composite], rows - job.rows.start, _EMPTY)
+    for name, rows in job.kept.items():
+        # Whatever is not known to be current goes: maps of before a kill, of clips that are left out now.
+        others = np.setdiff1d(np.arange(job.rows.start, job.rows.stop), rows)
+        _put(held[name], others - job.rows.start, _EMPTY)
     for block in job.blocks:
         n_batches = math.ceil(len(block.rows) / settings.explanation.batch_size)
         for rows in np.array_split(block.rows, max(1, n_batches)):
@@ -177,55 +189,56 @@ def _put(held: dict[str, np.ndarray], rows: np.ndarray, values: Mapping[str, obj
         held[name][rows] = value
 
 
-def _jobs(run: Run, todo: Mapping[str, Todo]) -> list[ExplanationJob]:
+def _jobs(run: Run, todo: Mapping[str, Todo], before: Mapping[str, Marker]) -> list[ExplanationJob]:
     """Group the units to be made by partition and representation: their composites share a forward pass."""
     clips = read_whole(run.store, "clips")
     networks = train.current(run)
-    grouped: dict[tuple[str, str], dict[str, Todo]] = {}
-    for name, item in todo.items():
-        representation, composite, part = name.split("/")
-        grouped.setdefault((representation, part), {})[composite] = item
-    target = _target(run)
-    return [
-        _job(run, key, items, clips=clips, networks=networks, target=target) for key, items in grouped.items()
-    ]
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for name in todo:
+        representation, _, part = name.split("/")
+        grouped.setdefault((representation, part), []).append(name)
+    return [_job(run, [todo[name] for name in names], before, clips, networks) for names in grouped.values()]
 
 
 def _job(
     run: Run,
-    key: tuple[str, str],
-    items: Mapping[str, Todo],
-    *,
+    items: Sequence[Todo],
+    before: Mapping[str, Marker],
     clips: Mapping[str, np.ndarray],
     networks: Mapping[tuple[Representation, int], str],
-    target: int | str,
 ) -> ExplanationJob:
-    representation = next(name for name in run.settings.representations if name == key[0])
-    part = dict(partition_names(len(clips["clip"])))[key[1]]
+    by_composite = {item.unit.name.split("/")[1]: item for item in items}
+    representation_name, _, part_name = items[0].unit.name.split("/")
+    representation = next(name for name in run.settings.representations if name == representation_name)
+    part = dict(partition_names(len(clips["clip"])))[part_name]
     in_part = _blocks_in(part, clips)
     blocks = []
     for name, rows in in_part.items():
-        fold = int(clips["fold"][rows[0]])
-        composites = tuple(composite for composite, item in items.items() if name in item.blocks)
-        if composites:
-            usable = rows[clips["status"][rows] == OK]
+        composites = tuple(composite for composite, item in by_composite.items() if name in item.blocks)
+        usable = rows[clips["status"][rows] == OK]
+        if composites and len(usable):
+            fold = int(clips["fold"][rows[0]])
             path = run.model(representation, fold) / train.WEIGHTS_NAME
             blocks.append(Block(usable, path, networks[representation, fold], composites))
-    dropped = {
-        composite: np.concatenate([in_part[name] for name in item.dropped])
-        for composite, item in items.items()
-        if item.dropped
+    kept = {
+        composite: np.concatenate([in_part[name] for name in _kept(before[item.unit.name], item)] or [_NO_ROWS])
+        for composite, item in by_composite.items()
     }
     return ExplanationJob(
-        units=tuple(f"{representation}/{composite}/{key[1]}" for composite in items),
+        units=tuple(item.unit.name for item in items),
         run=run,
         representation=representation,
         rows=part,
-        blocks=tuple(block for block in blocks if len(block.rows)),
-        dropped=dropped,
-        target=target,
+        blocks=tuple(blocks),
+        kept=kept,
+        target=check_target(run),
         n_classes=int(clips["label"].max()) + 1,
     )
+
+
+def _kept(before: Marker, item: Todo) -> list[str]:
+    """Return the blocks of a unit that are current and not to be made again."""
+    return [name for name in before.blocks if name not in {*item.blocks, *item.dropped}]
 
 
 def _blocks_in(part: slice, clips: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -236,32 +249,38 @@ def _blocks_in(part: slice, clips: Mapping[str, np.ndarray]) -> dict[str, np.nda
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-def _units(
-    run: Run, representation: Representation, scope: Scope, clips: Mapping[str, np.ndarray]
-) -> list[Unit]:
-    """Return the units of one representation, with what each of their blocks should be made from."""
-    digests = row_digests(run, representation)
-    networks = export.current(run)
+def _units(run: Run, scope: Scope) -> list[Unit]:
+    """Return every unit of the settings, with what each of its blocks should be made from.
+
+    Blocks outside the scope are not asked for, but may stay only if they are what would be made today.
+    """
+    clips = read_whole(run.store, "clips")
+    networks = {name: unit.blocks["all"]["weights"] for name, unit in export.current(run).items()}
     explanation = to_json(run.settings.explanation)
     units = []
-    for composite in scope.composites_of(run.settings):
-        made_with = {"code": VERSION, "engine": ENGINE, **explanation, "composites": composite}
-        for part_name, part in partition_names(len(clips["clip"])):
-            wanted: dict[str, Ingredients] = {}
-            others: dict[str, Ingredients] = {}
-            for name, rows in _blocks_in(part, clips).items():
-                fold, class_name = int(clips["fold"][rows[0]]), str(clips["class_name"][rows[0]])
-                network = networks.get(train.unit_name(representation, fold))
-                if network is None or digests is None:
-                    continue
-                made_from = {**made_with, "network": network.blocks, "clips": digest_of(list(digests[rows]))}
-                in_scope = scope.has_fold(fold) and scope.has_class(class_name)
-                (wanted if in_scope else others)[name] = made_from
-            units.append(Unit(f"{representation}/{composite}/{part_name}", wanted, others))
+    for representation in run.settings.representations:
+        digests = row_digests(run, representation)
+        for composite in run.settings.explanation.composites:
+            in_scope = representation in scope.representations_of(
+                run.settings
+            ) and composite in scope.composites_of(run.settings)
+            made_with = {"code": VERSION, "engine": ENGINE, **explanation, "composites": composite}
+            for part_name, part in partition_names(len(clips["clip"])):
+                wanted: dict[str, Ingredients] = {}
+                others: dict[str, Ingredients] = {}
+                for name, rows in _blocks_in(part, clips).items():
+                    fold, class_name = int(clips["fold"][rows[0]]), str(clips["class_name"][rows[0]])
+                    weights = networks.get(train.unit_name(representation, fold))
+                    if weights is None or digests is None:
+                        continue
+                    made_from = {**made_with, "network": weights, "clips": digest_of(list(digests[rows]))}
+                    asked = in_scope and scope.has_fold(fold) and scope.has_class(class_name)
+                    (wanted if asked else others)[name] = made_from
+                units.append(Unit(f"{representation}/{composite}/{part_name}", wanted, others))
     return units
 
 
-def _target(run: Run) -> int | str:
+def check_target(run: Run) -> int | str:
     """Return the target as a word or as the number of its class.
 
     Raises

@@ -80,7 +80,8 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
     for name in sorted(set(todo) - set(networks)):
         markers.remove(name)
         _write_summary(run, name.removesuffix(f"/{SUMMARY}"), digest_of(todo[name].unit.blocks))
-        markers.write(name, Marker(todo[name].unit.blocks))
+        file = f"{run.store.name}/training/{name.removesuffix(f'/{SUMMARY}')}/zarr.json"
+        markers.write(name, Marker(todo[name].unit.blocks, files=(file,)))
         done(name)
 
 

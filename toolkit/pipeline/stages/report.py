@@ -8,6 +8,7 @@ from pathlib import Path
 from toolkit.pipeline.files import digest_bytes, digest_of, write_bytes
 from toolkit.pipeline.markers import Marker, Unit
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
+from toolkit.pipeline.stages import statistics
 from toolkit.reporting import render, view
 from toolkit.store.read import attributes, read_whole
 
@@ -22,10 +23,17 @@ class PageJob:
     file: str
 
 
+def prepare(run: Run, _tools: Tools) -> None:
+    """Remove pages of classes that are gone."""
+    if run.store.exists():
+        for path in set(run.reports.glob("*.html")) - {run.reports / file for file in render.pages(run.store)}:
+            path.unlink()
+
+
 def plan(run: Run, scope: Scope, force: bool) -> Plan:
     """Compare every page with the figures and templates that it was made from."""
-    if not run.store.exists() or not view.statistics_groups(run.store):
-        return Plan((), (), waits_for="statistics")
+    if not run.store.exists() or not view.statistics_groups(run.store) or _figures_are_old(run):
+        return Plan((), (), waits_for=statistics.NAME)
     made_from = {"templates and code": _code_digest(), "store": _store_digest(run.store)}
     units = [
         Unit(file, {"all": made_from})
@@ -52,6 +60,14 @@ def write_page(job: PageJob) -> None:
     write_bytes(job.run.reports / job.file, page)
 
 
+def _figures_are_old(run: Run) -> bool:
+    """Tell whether figures are out of date; a store that came without markers cannot tell."""
+    if not run.markers(statistics.NAME).folder.exists():
+        return False
+    planned = statistics.plan(run, Scope(), False)
+    return bool(planned.todo or planned.waits_for)
+
+
 def _store_digest(store: Path) -> str:
     """Return a digest of everything in the store that a page shows."""
     tables = [read_whole(store, name) for name in ("clips", "problems")]
@@ -69,4 +85,4 @@ def _code_digest() -> str:
     return digest_bytes(*(path.read_bytes() for path in sorted(files)))
 
 
-STAGE = Stage(NAME, plan, execute)
+STAGE = Stage(NAME, plan, execute, prepare)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.config import StatisticsSettings, to_json
-from toolkit.errors import QualityError
+from toolkit.errors import ConfigError, QualityError
 from toolkit.features.bands import Band, bands_from_edges, bins_by_band
 from toolkit.features.spectrogram import valid_frames
 from toolkit.pipeline.files import digest_of
@@ -24,6 +24,7 @@ from toolkit.store.read import attributes, read_rows, read_whole
 from toolkit.store.schema import (
     CORRECT,
     FREQUENCY_AXIS,
+    OK,
     OUTCOMES,
     ROWS_PER_PARTITION,
     TIME_AXIS,
@@ -54,9 +55,25 @@ class Explained:
         return np.isfinite(self.relevance_sum)
 
 
+def prepare(run: Run, _tools: Tools) -> None:
+    """Remove figures whose maps are gone."""
+    for path in sorted(run.store.glob("statistics/regions/*/*")) + sorted(
+        run.store.glob("statistics/performance/*")
+    ):
+        name = path.relative_to(run.store / "statistics").as_posix()
+        if not (run.store / name.replace("regions", "relevance").replace("performance", "relevance")).exists():
+            run.markers(NAME).remove(name)
+            write.remove_group(run.store, f"statistics/{name}")
+
+
 def plan(run: Run, scope: Scope, force: bool) -> Plan:
     """Compare every group of figures with the maps that it was made from."""
-    groups = [path.parent.parts[-2:] for path in sorted(run.store.glob("relevance/*/*/zarr.json"))]
+    if not run.store.exists() or explain.out_of_date(run):
+        return Plan((), (), waits_for=explain.NAME)
+    groups = [
+        (path.parent.parts[-2], path.parent.parts[-1])
+        for path in sorted(run.store.glob("relevance/*/*/zarr.json"))
+    ]
     chosen = [
         (representation, composite)
         for representation, composite in groups
@@ -68,9 +85,10 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
         return Plan((), (), waits_for=explain.NAME)
     made_from: dict[str, list[object]] = {}
     for representation, composite in chosen:
-        maps = _made_from(run, representation, composite)
-        made_from[f"regions/{representation}/{composite}"] = maps
-        made_from.setdefault(f"performance/{representation}", []).extend(maps)
+        made_from[f"regions/{representation}/{composite}"] = _made_from(run, representation, composite)
+    for name in dict.fromkeys(representation for representation, _ in chosen):
+        of_all = (_made_from(run, *group) for group in groups if group[0] == name)
+        made_from[f"performance/{name}"] = [block for blocks in of_all for block in blocks]
     units = [_unit(run, name, made_from[name]) for name in sorted(made_from)]
     return Plan(units, run.markers(NAME).todo(units, force=force))
 
@@ -86,7 +104,7 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
         key = digest_of(item.unit.blocks)
         made_with = {"statistics": to_json(run.settings.statistics), "seed": run.settings.seed, "key": key}
         write.write_group(run.store, f"statistics/{name}", data, attributes=made_with)
-        markers.write(name, Marker(item.unit.blocks))
+        markers.write(name, Marker(item.unit.blocks, files=(f"{run.store.name}/statistics/{name}/zarr.json",)))
         done(name)
 
 
@@ -120,8 +138,11 @@ def _classified(run: Run, representation: str) -> performance.Classified:
     """Return every clip that has a prediction; composites share networks but may have come to other clips."""
     composites = sorted(path.parent.name for path in run.store.glob(f"relevance/{representation}/*/zarr.json"))
     explained = [_explained(run, representation, composite) for composite in composites]
-    prediction = np.max([clips.prediction for clips in explained], axis=0)
-    done, clips = prediction >= 0, explained[0]
+    prediction, clips = np.max([clips.prediction for clips in explained], axis=0), explained[0]
+    usable = read_whole(run.store, "clips", ("status",))["status"] == OK
+    # A fold of which only some classes are explained would flatter them: nothing could be mistaken for them.
+    open_folds = np.unique(clips.fold[usable & (prediction < 0)])
+    done = (prediction >= 0) & ~np.isin(clips.fold, open_folds)
     return performance.Classified(clips.label[done], prediction[done], clips.fold[done], clips.recording[done])
 
 
@@ -130,7 +151,12 @@ def _regions(run: Run, unit: str) -> dict[str, np.ndarray]:
     clips = _explained(run, representation, composite)
     names = _class_names(run)
     axes = read_whole(run.store, clips.group, _AXES)
-    bands = bins_by_band(bands_from_edges(run.settings.statistics.band_edges_hz), axes["frequency"])
+    edges_hz = run.settings.statistics.band_edges_hz
+    bands = bins_by_band(bands_from_edges(edges_hz), axes["frequency"])
+    if not bands:
+        raise ConfigError(
+            f"statistics.band_edges_hz={list(edges_hz)}: no {representation} bin lies in any band"
+        )
     folds = np.unique(clips.fold[clips.done])
     figures: dict[str, list[np.ndarray]] = {}
     for label in range(len(names)):
@@ -244,4 +270,4 @@ def check(run: Run) -> None:
             )
 
 
-STAGE = Stage(NAME, plan, execute, check=check)
+STAGE = Stage(NAME, plan, execute, prepare, check)

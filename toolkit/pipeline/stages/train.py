@@ -22,7 +22,7 @@ from toolkit.pipeline.inputs import read_inputs
 from toolkit.pipeline.markers import Marker, Markers, Unit
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages.features import row_digests
-from toolkit.store.read import read_whole
+from toolkit.store.read import attributes, read_whole
 from toolkit.store.schema import OK
 
 NAME = "train"
@@ -160,13 +160,15 @@ def split_of(clips: dict[str, np.ndarray], fold: int, settings: TrainingSettings
     if not len(split.training) or not len(split.validation):
         raise CorpusError(
             f"fold {fold}: {len(split.training)} clips to train on and {len(split.validation)} to validate on "
-            "outside the fold; a network needs at least two folds, or three recordings in the other fold"
+            "outside the fold; a network needs at least two folds, and two recordings outside its own"
         )
     return split
 
 
 def _units(run: Run) -> dict[tuple[Representation, int], Unit]:
     """Return the unit of every network whose representation has its features complete."""
+    if attributes(run.store)["features"] != to_json(run.settings.features):
+        return {}
     clips = read_whole(run.store, "clips")
     found = {}
     for representation in run.settings.representations:
