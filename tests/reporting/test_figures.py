@@ -18,7 +18,6 @@ def region(request) -> Region:
     rng = np.random.default_rng(0)
     relevance = rng.standard_normal((64, 64)) * 1e-3
     relevance[:, 50:] = np.nan
-    share = np.full(64, 1 / 64)
     return Region(
         representation=request.param,
         composite="lrp.epsilon",
@@ -36,9 +35,6 @@ def region(request) -> Region:
         time=known.time,
         mean_level_db=rng.uniform(-80, 0, (64, 64)),
         mean_relevance=relevance,
-        frequency_share=share,
-        frequency_share_low=share,
-        frequency_share_high=share,
     )
 
 

@@ -102,7 +102,8 @@ def thumbnail(region: Region, limit: float) -> bytes:
     axes.set_ylabel("")
     axes.set_yticks([250, 1000, 4000], ["250 Hz", "1 kHz", "4 kHz"])
     axes.tick_params(labelsize=7)
-    axes.set_xticks([0, 2, 4], ["0", "2", "4 s"])
+    end_s = axes.get_xlim()[1]
+    axes.set_xticks([0, end_s / 2, end_s], ["0", f"{end_s / 2:g}", f"{end_s:g} s"])
     return _png(figure)
 
 

@@ -19,7 +19,7 @@ COMPOSITE_NAMES = {
     "lrp.epsilon": "LRP-epsilon",
     "lrp.sequential_preset_a_flat": "LRP preset A, flat input",
 }
-CHANCE_NOTE = "no better than always naming the largest class"
+SOURCE_NAMES = {"synthetic": "synthetic urban corpus", "urbansound8k": "UrbanSound8K"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,6 @@ class Region:
     time: np.ndarray
     mean_level_db: np.ndarray
     mean_relevance: np.ndarray
-    frequency_share: np.ndarray
-    frequency_share_low: np.ndarray
-    frequency_share_high: np.ndarray
 
     @property
     def top(self) -> BandShare:
@@ -130,6 +127,7 @@ class Score:
     folds: tuple[tuple[int, float], ...]
     class_names: tuple[str, ...]
     confusion: np.ndarray
+    fold_confusion: np.ndarray
     n_clips: int
     n_recordings: int
     chance: float
@@ -139,7 +137,7 @@ class Score:
     @property
     def is_chance(self) -> bool:
         """Whether the interval of the accuracy reaches down to chance."""
-        return not self.accuracy.low > self.chance
+        return self.n_clips > 0 and not self.accuracy.low > self.chance
 
 
 @dataclass(frozen=True)
@@ -219,7 +217,7 @@ def read_overview(store: Path) -> Overview:
         raise StoreError(f"{store}: holds no statistics to report; run `toolkit statistics` first")
     settings = attributes(store / "statistics" / groups[0])
     return Overview(
-        dataset=str(about["dataset"]),
+        dataset=SOURCE_NAMES.get(str(about["source"]), str(about["source"])),
         source=str(about["source"]),
         class_names=names,
         files=page_files(names),
@@ -284,9 +282,9 @@ def page_files(class_names: Sequence[str]) -> dict[str, str]:
         stem = re.sub(r"[^A-Za-z0-9_-]", "_", name) or "_"
         number = 2
         unique = stem
-        while unique in taken:
+        while unique.lower() in taken:
             unique, number = f"{stem}_{number}", number + 1
-        taken.add(unique)
+        taken.add(unique.lower())
         files[name] = f"{unique}.html"
     return files
 
@@ -327,9 +325,6 @@ def _region(data: Mapping[str, np.ndarray], made_by: tuple[str, str], label: int
         time=data["time"],
         mean_level_db=data["mean_level_db"][at],
         mean_relevance=data["mean_relevance"][at],
-        frequency_share=data["frequency_share"][at],
-        frequency_share_low=data["frequency_share_low"][at],
-        frequency_share_high=data["frequency_share_high"][at],
     )
 
 
@@ -358,6 +353,7 @@ def _score(store: Path, representation: str, clips: Mapping[str, np.ndarray]) ->
         ),
         class_names=tuple(str(name) for name in data["class_name"]),
         confusion=confusion,
+        fold_confusion=data["confusion"],
         n_clips=int(confusion.sum()),
         n_recordings=int(data["n_recordings"].sum()),
         chance=float(by_class.max() / max(1, by_class.sum())),
@@ -444,23 +440,21 @@ def _section(about: Mapping[str, object], name: str) -> Mapping[str, float]:
 
 def _parameters(store: Path, about: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return what the results depend on, as names and values."""
-    sections = {"features": _section(about, "features")}
-    for path in sorted(store.glob("training/*/zarr.json")):
-        sections["training"] = _section(attributes(path.parent), "training")
-    for path in sorted(store.glob("relevance/*/*/zarr.json")):
-        sections["explanation"] = _section(attributes(path.parent), "explanation")
-    for path in sorted(store.glob("statistics/regions/*/*/zarr.json")):
-        sections["statistics"] = _section(attributes(path.parent), "statistics")
-        sections[""] = {"seed": _number(attributes(path.parent).get("seed"))}
+    sections: dict[str, Mapping[str, object]] = {"features": _section(about, "features")}
+    for kind, pattern in (
+        ("training", "training/*"),
+        ("explanation", "relevance/*/*"),
+        ("statistics", "statistics/*/*"),
+    ):
+        for path in sorted(store.glob(f"{pattern}/zarr.json")):
+            known = attributes(path.parent)
+            sections[kind] = _section(known, kind) or sections.get(kind, {})
+            sections[""] = {"seed": known["seed"]} if "seed" in known else sections.get("", {})
     return tuple(
         (f"{section}.{key}".lstrip("."), _plain(value))
         for section, values in sorted(sections.items())
         for key, value in sorted(values.items())
     )
-
-
-def _number(value: object) -> float:
-    return value if isinstance(value, int | float) else float("nan")
 
 
 def _plain(value: object) -> str:
