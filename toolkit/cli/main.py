@@ -1,6 +1,7 @@
 """The command line: options in, one library call, a last line that says the exit code and why."""
 
 import contextlib
+import os
 import signal
 import sys
 import traceback
@@ -11,6 +12,8 @@ import typer
 
 from toolkit.cli.progress import warn
 from toolkit.errors import ExitCode, ToolkitError
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Stopped(BaseException):
@@ -23,6 +26,9 @@ class Stopped(BaseException):
 
 def main() -> None:
     """Run the command given on the command line and exit with its code."""
+    # Sums split over threads differ in their last digits: with one thread, results do not depend on how many
+    # processors a machine has. Has to stand before numpy is imported; workers inherit it.
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
     from toolkit.cli.commands import app
 
     sys.exit(conclude(lambda: app(standalone_mode=False)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from toolkit.cli.progress import Watcher, printable, say
 from toolkit.config import SYNTHETIC_DEFAULTS, Plain, Settings, from_environment, read_toml, resolve
-from toolkit.errors import ExitCode
+from toolkit.errors import ConfigError, CorpusError, ExitCode
 from toolkit.pipeline import chain, lock
 from toolkit.pipeline.run import Plan, Run, Scope
 from toolkit.store.read import read_whole
@@ -65,14 +65,27 @@ def status(out: Path, config: Path | None) -> tuple[ExitCode, str]:
         say(f"at work   {lock.describe(lock.read_owner(out))}")
     if run.store.exists():
         _show_clips(run)
-    for name, plan in chain.plan_all(chain.Request(run, tuple(chain.STAGES))).items():
+    try:
+        plans = chain.plan_all(chain.Request(run, tuple(chain.STAGES)))
+    except CorpusError as error:
+        say(f"{'features':<10} {error}")
+        plans = chain.plan_all(chain.Request(run, tuple(chain.STAGES)[1:]))
+    for name, plan in plans.items():
         _show(name, plan)
     return ExitCode.DONE, "status shown"
 
 
 def settings_of(out: Path, config: Path | None, options: Mapping[str, object]) -> Settings:
-    """Return the settings of a run, from all layers of configuration."""
+    """Return the settings of a run, from all layers of configuration.
+
+    Raises
+    ------
+    ConfigError
+        A layer holds something that cannot be used, or ``out`` is no folder.
+    """
     file = config or (PROJECT_FILE if PROJECT_FILE.exists() else None)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; give the folder of a run")
     remembered = chain.remembered(out)
     asked: dict[str, Plain] = {
         str(file): read_toml(file) if file else {},
@@ -85,9 +98,10 @@ def settings_of(out: Path, config: Path | None, options: Mapping[str, object]) -
         remembered = remembered if same else {}
     layers = {f"{out}/settings.json": remembered, **asked}
     settings = resolve(layers)
-    if settings.source.kind == "synthetic":
+    if settings.source.path is None:
         return resolve({"the synthetic corpus": SYNTHETIC_DEFAULTS, **layers})
-    return settings
+    source = settings.source.model_copy(update={"path": settings.source.path.absolute()})
+    return settings.model_copy(update={"source": source})
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, object]:

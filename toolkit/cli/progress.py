@@ -11,7 +11,7 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from toolkit.pipeline.events import Event, Note, StageDone, StageStarted, StepDone, Trouble
+from toolkit.pipeline.events import Event, StageDone, StageStarted, StepDone, Trouble
 
 _PLAIN_STEPS = 10
 """How many lines a stage may take at most where there is no terminal."""
@@ -54,8 +54,6 @@ class Watcher:
                         f"{subject}: {subject}: ", f"{subject}: "
                     )
                 )
-            case Note(text):
-                self._say(text)
 
     def _begin_stage(self, event: StageStarted) -> None:
         self._n_todo, self._n_done = event.n_todo, 0
