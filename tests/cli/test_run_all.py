@@ -80,7 +80,7 @@ def test_store__padding_has_no_relevance_under_epsilon(finished):
     assert (clicks["valid_duration_s"] == 1.5).all()
     # The analysis window reaches 46 ms past the end of the sound; after that the input is zero.
     assert (clicks["relevance"].sel(time=slice(1.625, None)) == 0).all()
-    assert (clicks["relevance_in_padding"] < 0.2).all()
+    assert (clicks["relevance_in_padding"] < 0.3).all()
 
 
 def test_models__one_onnx_network_per_fold(finished):
@@ -145,7 +145,7 @@ def test_pages__hold_everything_themselves(finished):
             inside = link.startswith(("data:", "#")) or link in names
             assert inside, f"{page.name}: {link[:80]}"
         assert "<script" not in text
-        assert "nan" not in re.sub(r"data:[^\"]*", "", text).lower().replace("finance", "")
+        assert not re.search(r"\bnan\b", re.sub(r"data:[^\"]*", "", text).lower())
 
 
 def test_report__one_class_writes_the_same_page(copy, toolkit):
@@ -241,22 +241,23 @@ def test_clip_that_breaks_later__loses_its_map_and_its_say(tiny_corpus, finished
     confusion = library.open_store(out).tree["statistics/performance/mel"]["confusion"]
     assert int(confusion.sum()) == 35
     cqt = library.open_store(out).sel(representation="cqt").load()
-    assert np.isnan(cqt["relevance"].values).all(), "maps of networks that knew the clip as sound must not stay"
+    explained = np.isfinite(cqt["relevance"].sel(composite="lrp.epsilon").values).any(axis=(1, 2))
+    # Only the network of fold 1 was not trained on the clip; what else the others explained must not stay.
+    assert set(cqt["fold"].values[explained].tolist()) == {1}
+    assert not explained[cqt["clip"].values == broken.name].any()
 
 
 def test_changed_target_of_one_composite__takes_the_maps_of_the_other_back(copy, toolkit):
     done = toolkit("explain", "--target", "label", "--composite", "lrp.epsilon", "--out", copy)
     assert done.returncode == 0, done.stderr
     store = library.open_store(copy)
-    assert np.isfinite(
-        store
-        .sel(composite="lrp.epsilon")["relevance"]
-        .sel(representation="mel", frequency=slice(60, 80))
-        .values
-    ).any()
-    other = store.sel(composite="lrp.sequential_preset_a_flat")
-    assert np.isnan(other["relevance"].values).all()
-    assert (other["target"].values == -1).all()
+    for representation in ("mel", "cqt"):
+        made = store.sel(representation=representation, composite="lrp.epsilon").load()
+        assert np.isfinite(made["relevance"].values).all()
+        np.testing.assert_array_equal(made["target"], made["label"])
+        other = store.sel(representation=representation, composite="lrp.sequential_preset_a_flat").load()
+        assert np.isnan(other["relevance"].values).all()
+        assert (other["target"].values == -1).all()
 
 
 def test_impossible_setting__costs_nothing_that_was_computed(copy, toolkit):
@@ -340,7 +341,7 @@ def test_bad_files__are_named_and_cost_nothing_else(toolkit, tmp_path):
         assert reason in index
     assert "column 'salience' is missing" in done.stderr
     assert "column &#39;salience&#39; is missing" in index
-    assert (tmp_path / "out" / "reports" / "_b__hum____.html").exists()
+    assert (tmp_path / "out" / "reports" / "_b__hum___.html").exists()
     for page in (tmp_path / "out" / "reports").iterdir():
         text = page.read_text()
         assert HOSTILE not in text

@@ -177,8 +177,6 @@ def explain(
 @app.command(epilog=EXIT_CODES)
 def statistics(
     out: Out = DEFAULT_OUT,
-    representation: Representation = None,
-    composite: Composite = None,
     seed: Seed = None,
     config: Config = None,
     force: Force = False,

@@ -49,11 +49,7 @@ class Watcher:
                 if n_done:
                     self._say(f"{stage:<10} done in {seconds:.1f} s")
             case Trouble(subject, reason):
-                self._say(
-                    f"left out or made good: {subject}: {reason}".replace(
-                        f"{subject}: {subject}: ", f"{subject}: "
-                    )
-                )
+                self._say(f"problem: {subject}: {reason}".replace(f"{subject}: {subject}: ", f"{subject}: "))
 
     def _begin_stage(self, event: StageStarted) -> None:
         self._n_todo, self._n_done = event.n_todo, 0

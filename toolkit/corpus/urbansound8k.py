@@ -133,7 +133,8 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, Row]]]:
             header = list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(
-            f"{path}: {error}; --dataset takes the folder that holds audio/ and metadata/"
+            f"{path}: {getattr(error, 'strerror', None) or error}; --dataset takes the folder that holds "
+            "audio/ and metadata/"
         ) from error
     if "slice_file_name" not in header:
         raise CorpusError(

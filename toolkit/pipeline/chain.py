@@ -130,7 +130,7 @@ def _carry_out_stage(stage: Stage, request: Request, tools: Tools) -> dict[str, 
     if plan.waits_for:
         raise ConfigError(
             f"{stage.name}: needs {plan.waits_for} first; run `toolkit run-all --out {request.run.folder}`, "
-            f"or `toolkit {plan.waits_for.split()[0]}`"
+            f"or `toolkit {plan.waits_for.split()[0]} --out {request.run.folder}`"
         )
     tools.emit(StageStarted(stage.name, len(plan.todo), len(plan.units), plan.reasons))
     if plan.todo:

@@ -57,7 +57,9 @@ def evaluate(
         How intervals are made.
     """
     of_folds = [_of_fold(clips, fold) for fold in folds]
-    tables = np.array([confusion(each, n_classes) for each in of_folds]).reshape(-1, n_classes, n_classes)
+    tables = np.array([confusion(each, n_classes) for each in of_folds], np.int64).reshape(
+        -1, n_classes, n_classes
+    )
     replicates, known = _replicates(clips, n_classes, bootstrap)
     figures: dict[str, np.ndarray] = {
         "fold": folds.astype(np.int64),

@@ -58,7 +58,9 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     summaries = [_summary_unit(run, name, exported) for name in scope.representations_of(run.settings)]
     markers = run.markers(NAME)
     todo = markers.todo(units, force=force)
-    return Plan([*units, *summaries], [*todo, *markers.todo(summaries, force=force or bool(todo))])
+    return Plan(
+        [*units, *summaries], [*todo, *markers.todo(summaries, force="networks are new" if todo else force)]
+    )
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:

@@ -114,13 +114,15 @@ def compute(job: Partition) -> dict[str, list[str]]:
 
 def row_digests(run: Run, representation: str) -> np.ndarray | None:
     """Return a digest of the features of every row, or nothing while some are missing."""
+    status = read_whole(run.store, "clips", ("status",))["status"]
     found: list[str] = []
-    for name, _ in partition_names(len(read_whole(run.store, "clips")["clip"])):
+    for name, _ in partition_names(len(status)):
         marker = run.markers(NAME).read(name)
         if marker is None or representation not in marker.rows:
             return None
         found += marker.rows[representation]
-    return np.array(found, dtype=object)
+    # A clip may have broken since, and only another representation have noticed.
+    return np.where(status == OK, np.array(found, dtype=object), "")
 
 
 def partition_names(n_clips: int) -> list[tuple[str, slice]]:

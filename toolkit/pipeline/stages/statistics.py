@@ -57,40 +57,40 @@ class Explained:
 
 def prepare(run: Run, _tools: Tools) -> None:
     """Remove figures whose maps are gone."""
-    for path in sorted(run.store.glob("statistics/regions/*/*")) + sorted(
-        run.store.glob("statistics/performance/*")
-    ):
+    known = {group for groups in _sources(run).values() for group in groups}
+    kept = {f"regions/{name}" for name in known} | {f"performance/{name.split('/')[0]}" for name in known}
+    for path in (*run.store.glob("statistics/regions/*/*"), *run.store.glob("statistics/performance/*")):
         name = path.relative_to(run.store / "statistics").as_posix()
-        if not (run.store / name.replace("regions", "relevance").replace("performance", "relevance")).exists():
+        if path.is_dir() and name not in kept:
             run.markers(NAME).remove(name)
             write.remove_group(run.store, f"statistics/{name}")
 
 
-def plan(run: Run, scope: Scope, force: bool) -> Plan:
-    """Compare every group of figures with the maps that it was made from."""
+def plan(run: Run, _scope: Scope, force: bool) -> Plan:
+    """Compare every group of figures with the maps that it was made from.
+
+    Whatever the scope of a command: all that changed is summed up anew, so that no page shows old figures.
+    """
     if not run.store.exists() or explain.out_of_date(run):
         return Plan((), (), waits_for=explain.NAME)
-    groups = [
-        (path.parent.parts[-2], path.parent.parts[-1])
-        for path in sorted(run.store.glob("relevance/*/*/zarr.json"))
-    ]
-    chosen = [
-        (representation, composite)
-        for representation, composite in groups
-        if (not scope.representations or representation in scope.representations)
-        and (not scope.composites or composite in scope.composites)
-        and _made_from(run, representation, composite)
-    ]
-    if not chosen:
+    units = []
+    for representation, maps in _sources(run).items():
+        units.append(_unit(run, f"performance/{representation}", [*maps.values()]))
+        units += [_unit(run, f"regions/{name}", [made_from]) for name, made_from in maps.items()]
+    if not units:
         return Plan((), (), waits_for=explain.NAME)
-    made_from: dict[str, list[object]] = {}
-    for representation, composite in chosen:
-        made_from[f"regions/{representation}/{composite}"] = _made_from(run, representation, composite)
-    for name in dict.fromkeys(representation for representation, _ in chosen):
-        of_all = (_made_from(run, *group) for group in groups if group[0] == name)
-        made_from[f"performance/{name}"] = [block for blocks in of_all for block in blocks]
-    units = [_unit(run, name, made_from[name]) for name in sorted(made_from)]
     return Plan(units, run.markers(NAME).todo(units, force=force))
+
+
+def _sources(run: Run) -> dict[str, dict[str, list[object]]]:
+    """Return, by representation, the groups that hold maps, such as 'mel/lrp.epsilon', and what made these."""
+    found: dict[str, dict[str, list[object]]] = {}
+    for path in sorted(run.store.glob("relevance/*/*/zarr.json")):
+        representation, composite = path.parent.parts[-2:]
+        maps = _made_from(run, representation, composite)
+        if maps:
+            found.setdefault(representation, {})[f"{representation}/{composite}"] = maps
+    return found
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
