@@ -36,6 +36,10 @@ run: $(READY)  ## Run the whole chain on the synthetic corpus, into runs/default
 test: $(READY)  ## Run the tests (TESTS="-m slow" for the long ones).
 	$(BIN)/python -m pytest $(TESTS)
 
+.PHONY: bench-features
+bench-features: $(READY)  ## Time spectrograms against librosa (CLIPS=FOLDER for real ones).
+	$(BIN)/python -m benchmarks.features $(CLIPS)
+
 .PHONY: check
 check: $(READY)  ## Lint, type check, import contracts.
 	$(BIN)/ruff check .

@@ -1,7 +1,6 @@
-"""Spectrograms and their axes, held against physics and against librosa pooled in a plain loop."""
+"""Spectrograms and their axes, held against physics; `test_librosa.py` holds them against librosa."""
 
-import math
-from fractions import Fraction
+import tracemalloc
 from functools import cache
 
 import librosa
@@ -11,7 +10,7 @@ import pytest
 
 from toolkit.config import N_BINS, N_FRAMES, REPRESENTATIONS, FeatureSettings, Representation
 from toolkit.errors import ConfigError
-from toolkit.features.spectrogram import axes, level_db, power, valid_frames
+from toolkit.features.spectrogram import axes, check, level_db, power, powers, valid_frames
 
 DEFAULTS = FeatureSettings()
 RATE_HZ = DEFAULTS.sample_rate_hz
@@ -219,89 +218,6 @@ def test_click__has_the_same_energy_wherever_it_falls_in_every_part_of_the_spect
     np.testing.assert_array_less(spread_db, 1)
 
 
-def reference_power(samples: Signal, representation: Representation, settings: FeatureSettings) -> np.ndarray:
-    """Average librosa's frames in the time bin that holds their centre, in exact arithmetic."""
-    if representation == "mel":
-        spectra = librosa.feature.melspectrogram(
-            y=samples,
-            sr=settings.sample_rate_hz,
-            n_fft=settings.n_fft,
-            hop_length=settings.hop_length,
-            n_mels=64,
-            fmin=settings.mel_fmin_hz,
-            fmax=settings.mel_fmax_hz,
-        )
-        return averaged(spectra, settings.hop_length, settings)
-    per_octave = settings.cqt_bins_per_octave
-    octaves = []
-    for first in range(0, 64, per_octave):
-        shortest_filter = filter_length(min(first + per_octave, 64) - 1, settings)
-        hop_length = settings.hop_length
-        while hop_length > shortest_filter / 3:
-            hop_length = 2 ** (math.ceil(math.log2(hop_length)) - 1)
-        amplitude = librosa.cqt(
-            y=samples,
-            sr=settings.sample_rate_hz,
-            hop_length=hop_length,
-            fmin=settings.cqt_fmin_hz * 2 ** (first / per_octave),
-            n_bins=min(per_octave, 64 - first),
-            bins_per_octave=per_octave,
-        )
-        octaves.append(averaged(np.abs(amplitude) ** 2, hop_length, settings))
-    return np.concatenate(octaves)
-
-
-def filter_length(bin_number: int, settings: FeatureSettings) -> float:
-    """Return the samples that a constant-Q filter spans: so many periods that neighbours part."""
-    per_octave = settings.cqt_bins_per_octave
-    frequency_hz = settings.cqt_fmin_hz * 2 ** (bin_number / per_octave)
-    return settings.sample_rate_hz / (frequency_hz * (2 ** (1 / per_octave) - 1))
-
-
-def averaged(fine: np.ndarray, hop_length: int, settings: FeatureSettings) -> np.ndarray:
-    columns: list[list[np.ndarray]] = [[] for _ in range(64)]
-    for index in range(fine.shape[1]):
-        centre_s = Fraction(index * hop_length, settings.sample_rate_hz)
-        frame = min(int(centre_s * 64 / Fraction(settings.duration_s)), 63)
-        columns[frame].append(fine[:, index].astype(np.float64))
-    return np.stack([sum(column) / len(column) for column in columns], axis=1)
-
-
-@every_setting
-@every_representation
-def test_power__equals_librosa_averaged_in_a_loop(representation: Representation, settings: FeatureSettings):
-    samples = noise(settings)
-    found = power(samples, representation, settings)
-    assert found.shape == (64, 64)
-    assert found.dtype == np.float64
-    expected = reference_power(samples, representation, settings)
-    np.testing.assert_allclose(to_db(found), to_db(expected), atol=1e-3, rtol=0)
-
-
-@every_setting
-@every_representation
-def test_level__equals_the_reference_in_db_below_its_loudest_cell(
-    representation: Representation, settings: FeatureSettings
-):
-    samples = noise(settings)
-    expected = to_db(reference_power(samples, representation, settings))
-    expected = np.maximum(expected - expected.max(), -settings.dynamic_range_db)
-    found = level_db(power(samples, representation, settings), settings.dynamic_range_db)
-    np.testing.assert_allclose(found, expected, atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("sample_rate_hz", [8000, 16_000, 48_000])
-@pytest.mark.parametrize("frames_per_bin", [1, 2, 5])
-def test_frame_exactly_on_an_edge__belongs_to_the_later_time_bin(sample_rate_hz: int, frames_per_bin: int):
-    """Such frames exist where the hop divides the time bin; rounding must not move them."""
-    hop_length = sample_rate_hz // 16 // frames_per_bin
-    assert 16 * hop_length * frames_per_bin == sample_rate_hz
-    settings = FeatureSettings(sample_rate_hz=sample_rate_hz, hop_length=hop_length)
-    samples = noise(settings)
-    expected = reference_power(samples, "mel", settings)
-    np.testing.assert_allclose(to_db(power(samples, "mel", settings)), to_db(expected), atol=1e-3, rtol=0)
-
-
 @pytest.mark.parametrize("dynamic_range_db", [80.0, 40.0])
 @pytest.mark.parametrize(
     "make", [noise, lambda: tone(1000), lambda: click(2.03)], ids=["noise", "tone", "click"]
@@ -347,12 +263,100 @@ def test_level__is_ten_times_the_logarithm_of_power():
     np.testing.assert_allclose(found, [[0, -10], [-30, -80]], atol=1e-5)
 
 
-def test_hop_longer_than_a_time_bin__is_refused():
+@pytest.mark.parametrize("find", [check, lambda *given: power(noise(), *given)], ids=["check", "power"])
+def test_hop_longer_than_a_time_bin__is_refused(find):
     """Mel only: constant-Q shortens the hop itself, down to its filters."""
+    settings = FeatureSettings(hop_length=2048)
     with pytest.raises(
         ConfigError, match=r"hop_length=2048: longer than a time bin \(1378 samples\): lower it"
     ):
-        power(noise(), "mel", FeatureSettings(hop_length=2048))
+        find("mel", settings)
+    check("cqt", settings)
+
+
+@every_representation
+def test_check__refuses_bins_above_half_the_sampling_rate(representation: Representation):
+    with pytest.raises(ConfigError, match=f"highest {representation} bin reaches"):
+        check(representation, FeatureSettings(mel_fmax_hz=12_000, cqt_fmin_hz=50))
+
+
+@every_representation
+def test_clip__does_not_depend_on_its_batch(representation: Representation):
+    """Bit by bit: alone, in any batch, at any place."""
+    clips = np.stack([noise(), tone(440), click(1.7), np.zeros(N_SAMPLES, np.float32), tone(5000)[::-1]])
+    together = powers(clips, representation, DEFAULTS)
+    assert together.shape == (5, 64, 64)
+    assert together.dtype == np.float64
+    for order in ([4, 3, 2, 1, 0], [2, 2], [0]):
+        np.testing.assert_array_equal(powers(clips[order], representation, DEFAULTS), together[order])
+    for clip, cells in zip(clips, together, strict=True):
+        np.testing.assert_array_equal(power(clip, representation, DEFAULTS), cells)
+
+
+@every_representation
+def test_no_clips__have_no_power(representation: Representation):
+    assert powers(np.zeros((0, N_SAMPLES), np.float32), representation, DEFAULTS).shape == (0, 64, 64)
+
+
+@every_representation
+@pytest.mark.parametrize("shape", [(2, N_SAMPLES - 1), (2, N_SAMPLES + 1), (2, N_SAMPLES, 1)])
+def test_clips_of_another_length__are_refused(representation: Representation, shape: tuple[int, ...]):
+    with pytest.raises(ValueError, match=rf"shape \(2, {shape[1]}.*\(clip, {N_SAMPLES}\)"):
+        powers(np.zeros(shape, np.float32), representation, DEFAULTS)
+
+
+@every_representation
+def test_memory__does_not_grow_with_the_batch(representation: Representation):
+    """Beyond the clips and their cells: 64 clips take as much as two."""
+    check(representation, DEFAULTS)
+    few, many = (peak_bytes(np.zeros((n_clips, N_SAMPLES), np.float32), representation) for n_clips in (2, 16))
+    assert few < 8e6
+    assert many - few < 1.1 * 14 * 64 * 64 * 8
+
+
+def peak_bytes(clips: np.ndarray, representation: Representation) -> int:
+    tracemalloc.start()
+    try:
+        powers(clips, representation, DEFAULTS)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@every_representation
+def test_level_of_a_batch__is_that_of_each_clip(representation: Representation):
+    clips = np.stack([noise(), np.zeros(N_SAMPLES, np.float32), 0.01 * tone(440)])
+    cells = powers(clips, representation, DEFAULTS)
+    expected = [level_db(one, 80.0) for one in cells]
+    np.testing.assert_array_equal(level_db(cells, 80.0), expected)
+    assert (expected[1] == -80).all()
+
+
+def test_white_noise__has_the_power_that_theory_gives():
+    """A mel filter has area 1 over frequency in Hz; a constant-Q filter, a Hann window, has energy 1.5."""
+    samples = np.random.default_rng(3).standard_normal(N_SAMPLES).astype(np.float32)
+    mel, constant_q = (
+        power(samples, representation, DEFAULTS)[32:].mean() for representation in ("mel", "cqt")
+    )
+    assert mel == pytest.approx(3 / 8 * DEFAULTS.n_fft**2 / RATE_HZ, rel=0.03)
+    assert constant_q == pytest.approx(1.5, rel=0.03)
+
+
+@pytest.mark.parametrize("frequency_hz", axes("cqt", DEFAULTS).frequency[[20, 40, 63]])
+def test_tone__has_the_constant_q_power_that_theory_gives(frequency_hz: float):
+    """A quarter of the squared amplitude times the filter's length."""
+    ratio = 2 ** (2 / DEFAULTS.cqt_bins_per_octave)
+    filter_length = (ratio + 1) / (ratio - 1) * RATE_HZ / frequency_hz
+    loudest = power(tone(frequency_hz), "cqt", DEFAULTS)[:, 8:-8].mean(axis=1).max()
+    assert loudest == pytest.approx(0.3**2 / 4 * filter_length, rel=0.03)
+
+
+def test_constant_q_at_16_khz__hears_its_highest_bin():
+    """The bin ends exactly at half the sampling rate, where librosa would refuse its filter."""
+    settings = FeatureSettings(sample_rate_hz=16_000)
+    for frequency_hz, expected in [(7000, 62), (7600, 63), (7900, 63)]:
+        cells = power(tone(frequency_hz, settings), "cqt", settings)
+        assert cells.mean(axis=1).argmax() == expected
 
 
 def test_power__leaves_its_samples_alone():

@@ -6,13 +6,15 @@ averaged, so that a click counts the same wherever it falls. Level is in dB rela
 cell of the clip, cut off at the dynamic range; a silent clip lies at the cut-off everywhere.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from toolkit.config import N_BINS, N_FRAMES, FeatureSettings, Representation
 from toolkit.errors import ConfigError
+from toolkit.features import constant_q, mel
+from toolkit.features.constant_q import cqt_hop_length as cqt_hop_length
+from toolkit.features.pooling import clip_length
 
 _POWER_FLOOR = 1e-20
 """Power below which a clip counts as silent; 16-bit quantisation noise lies eight orders above."""
@@ -39,12 +41,12 @@ def axes(representation: Representation, settings: FeatureSettings) -> Axes:
     ConfigError
         The highest bin reaches above half the sampling rate, or the mel range does not rise.
     """
-    if representation == "mel" and settings.mel_fmin_hz >= _mel_fmax_hz(settings):
+    if representation == "mel" and settings.mel_fmin_hz >= mel.fmax_hz(settings):
         raise ConfigError(
             f"features.mel_fmin_hz={settings.mel_fmin_hz:g} is not below the upper edge of the highest mel "
-            f"band ({_mel_fmax_hz(settings):g} Hz): lower it, or raise mel_fmax_hz or sample_rate_hz"
+            f"band ({mel.fmax_hz(settings):g} Hz): lower it, or raise mel_fmax_hz or sample_rate_hz"
         )
-    centre, low, high = (_mel_bins if representation == "mel" else _cqt_bins)(settings)
+    centre, low, high = (mel if representation == "mel" else constant_q).bins(settings)
     nyquist_hz = settings.sample_rate_hz / 2
     if high[-1] > nyquist_hz * (1 + 1e-9):
         raise ConfigError(
@@ -64,7 +66,7 @@ def check(representation: Representation, settings: FeatureSettings) -> None:
         The bins do not fit below half the sampling rate, or the hop is longer than a time bin.
     """
     axes(representation, settings)
-    power(np.zeros(round(settings.duration_s * settings.sample_rate_hz), np.float32), representation, settings)
+    (mel if representation == "mel" else constant_q).analysis(settings, "float32")
 
 
 def valid_frames(valid_duration_s: np.ndarray, duration_s: float) -> np.ndarray:
@@ -86,12 +88,20 @@ def valid_frames(valid_duration_s: np.ndarray, duration_s: float) -> np.ndarray:
 
 
 def power(samples: np.ndarray, representation: Representation, settings: FeatureSettings) -> np.ndarray:
-    """Return the power of one clip in every cell, shape (bin, frame), float64.
+    """Return the power of one clip in every cell, shape (bin, frame), float64; see ``powers``."""
+    return powers(samples[None], representation, settings)[0]
+
+
+def powers(samples: np.ndarray, representation: Representation, settings: FeatureSettings) -> np.ndarray:
+    """Return the power of every clip in every cell, shape (clip, bin, frame), float64.
+
+    Clips are analysed one after the other, so that none depends on its neighbours and memory does not
+    grow with their number; what they have in common is made once per process.
 
     Parameters
     ----------
     samples
-        Mono audio, shape (sample,), as long as ``settings.duration_s``.
+        Mono audio, shape (clip, sample), float32, finite, as long as ``settings.duration_s``.
     representation
         Which frequency axis.
     settings
@@ -101,114 +111,43 @@ def power(samples: np.ndarray, representation: Representation, settings: Feature
     ------
     ConfigError
         The hop is longer than a time bin.
+    ValueError
+        The clips are not as long as the settings say.
     """
-    return (_mel_power if representation == "mel" else _cqt_power)(samples, settings)
+    n_samples = clip_length(settings)
+    if samples.shape[1:] != (n_samples,):
+        raise ValueError(f"samples of shape {samples.shape}: should be (clip, {n_samples})")
+    found = np.empty((len(samples), N_BINS, N_FRAMES))
+    for clip, cells in zip(samples, found, strict=True):
+        cells[:] = _power(clip, representation, settings)
+    return found
 
 
 def level_db(cell_power: np.ndarray, dynamic_range_db: float) -> np.ndarray:
-    """Return power as level in [-dynamic_range_db, 0] dB below the loudest cell, float32."""
-    loudest = cell_power.max()
-    if loudest <= _POWER_FLOOR:
-        return np.full(cell_power.shape, -dynamic_range_db, np.float32)
-    relative = np.maximum(cell_power / loudest, 10 ** (-dynamic_range_db / 10))
-    return (10 * np.log10(relative)).astype(np.float32)
-
-
-def _mel_bins(settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    import librosa
-
-    mels = librosa.hz_to_mel([settings.mel_fmin_hz, _mel_fmax_hz(settings)])
-    points = np.linspace(mels[0], mels[1], N_BINS + 2)
-    half = (points[1] - points[0]) / 2
-    centre, low, high = (librosa.mel_to_hz(points[1:-1] + shift) for shift in (0, -half, half))
-    return centre, low, high
-
-
-def _cqt_bins(settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    octave = np.arange(N_BINS) / settings.cqt_bins_per_octave
-    half = 0.5 / settings.cqt_bins_per_octave
-    low, centre, high = (settings.cqt_fmin_hz * 2 ** (octave + shift) for shift in (-half, 0, half))
-    return centre, low, high
-
-
-def _mel_fmax_hz(settings: FeatureSettings) -> float:
-    return settings.mel_fmax_hz or settings.sample_rate_hz / 2
-
-
-def _mel_power(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
-    import librosa
-
-    fine = librosa.feature.melspectrogram(
-        y=samples,
-        sr=settings.sample_rate_hz,
-        n_fft=settings.n_fft,
-        hop_length=settings.hop_length,
-        n_mels=N_BINS,
-        fmin=settings.mel_fmin_hz,
-        fmax=_mel_fmax_hz(settings),
-    )
-    return _pool(fine, settings.hop_length, settings)
-
-
-def _cqt_power(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
-    """Analyse octave by octave, each with a hop that its shortest filter spans three times.
-
-    Constant-Q filters shrink as frequency rises, to 32 samples at 8 kHz: with one hop of 256 samples a
-    click would fall between the frames of all but the lowest octaves.
-    """
-    import librosa
-
-    octaves = []
-    for first in range(0, N_BINS, settings.cqt_bins_per_octave):
-        n_bins = min(settings.cqt_bins_per_octave, N_BINS - first)
-        hop_length = cqt_hop_length(first + n_bins - 1, settings)
-        amplitude = librosa.cqt(
-            y=samples,
-            sr=settings.sample_rate_hz,
-            hop_length=hop_length,
-            fmin=settings.cqt_fmin_hz * 2 ** (first / settings.cqt_bins_per_octave),
-            n_bins=n_bins,
-            bins_per_octave=settings.cqt_bins_per_octave,
-        )
-        octaves.append(_pool(np.abs(amplitude) ** 2, hop_length, settings))
-    return np.concatenate(octaves)
-
-
-def cqt_hop_length(highest_bin: int, settings: FeatureSettings) -> int:
-    """Return the samples between frames of an octave: a power of two, at most a third of its shortest filter.
-
-    The squares of Hann windows that overlap by two thirds or more add up to a constant.
+    """Return power as level in [-dynamic_range_db, 0] dB below the loudest cell of each clip, float32.
 
     Parameters
     ----------
-    highest_bin
-        Highest constant-Q bin of the octave.
-    settings
-        How to analyse; ``hop_length`` is the upper limit.
+    cell_power
+        Power, shape (..., bin, frame).
+    dynamic_range_db
+        Depth at which levels are cut off; a silent clip lies there everywhere.
     """
-    frequency_hz = settings.cqt_fmin_hz * 2 ** (highest_bin / settings.cqt_bins_per_octave)
-    quality = 1 / (2 ** (1 / settings.cqt_bins_per_octave) - 1)
-    filter_length = quality * settings.sample_rate_hz / frequency_hz
-    return int(min(settings.hop_length, 2 ** math.floor(math.log2(max(1.0, filter_length / 3)))))
+    loudest = cell_power.max(axis=(-2, -1), keepdims=True)
+    relative = cell_power / np.where(loudest <= _POWER_FLOOR, np.inf, loudest)
+    return (10 * np.log10(np.maximum(relative, 10 ** (-dynamic_range_db / 10)))).astype(np.float32)
 
 
-def _pool(fine: np.ndarray, hop_length: int, settings: FeatureSettings) -> np.ndarray:
-    """Average analysis frames into the time bins that hold their centres.
+def _power(samples: np.ndarray, representation: Representation, settings: FeatureSettings) -> np.ndarray:
+    """Analyse one clip in 32 bits, and again in 64 if less of it is in any bin than of white noise as loud.
 
-    Raises
-    ------
-    ConfigError
-        A time bin holds none.
+    32 bits leave errors some 150 dB below the sound. If a tone outside all bins is nearly all there is, the
+    loudest cell may itself lie 100 dB below it, and a cell 80 dB below that one needs more.
     """
-    step_s = settings.duration_s / N_FRAMES
-    centre_s = np.arange(fine.shape[1]) * hop_length / settings.sample_rate_hz
-    bin_of = np.minimum((centre_s / step_s).astype(int), N_FRAMES - 1)
-    first = np.searchsorted(bin_of, np.arange(N_FRAMES))
-    counts = np.bincount(bin_of, minlength=N_FRAMES)
-    if (counts == 0).any():
-        raise ConfigError(
-            f"features.hop_length={settings.hop_length}: longer than a time bin "
-            f"({step_s * settings.sample_rate_hz:.0f} samples): lower it"
-        )
-    sums = np.add.reduceat(fine.astype(np.float64), first, axis=1)
-    return np.asarray(sums / counts)
+    analyser = mel if representation == "mel" else constant_q
+    cells = analyser.power(samples, settings, "float32")
+    step = len(samples) // N_FRAMES
+    loudest = np.square(samples[: N_FRAMES * step]).reshape(N_FRAMES, step).mean(axis=1).max()
+    if cells.max() >= loudest * analyser.noise_power(settings):
+        return cells
+    return analyser.power(samples, settings, "float64")
