@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, printable
 
 Plain = Mapping[str, object]
 """Settings in plain form, as JSON and TOML hold them: keys to values or to further mappings."""
@@ -39,9 +39,13 @@ class _Section(BaseModel):
 class SourceSettings(_Section):
     """Where the clips come from."""
 
-    kind: Literal["synthetic", "urbansound8k"] = "synthetic"
+    kind: Literal["synthetic", "urbansound8k", "manifest", "pictures"] = "synthetic"
     path: Path | None = None
-    """Folder of the corpus; absent for the synthetic one, which is made inside the run."""
+    """Folder of the corpus, or its manifest; absent for the synthetic one, which is made inside the run."""
+    windows: bool = False
+    """Whether a file longer than a clip gives one clip after the other; if not, it gives its first seconds."""
+    fmax_hz: Annotated[float, Field(ge=4000, le=96_000)] = 22_050.0
+    """Highest frequency of spectrogram pictures, which do not tell it: their axis in Hz is nominal."""
 
     @model_validator(mode="after")
     def _needs_path(self) -> Self:
@@ -81,6 +85,10 @@ class TrainingSettings(_Section):
     """Epochs without a better validation loss after which training ends; 0 never ends early."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training recordings held back for validation where there are fewer than three folds."""
+    strict_groups: bool = False
+    """Whether clips of recordings that sit in two folds are kept out of training."""
+    later_clips: Literal["keep", "retrain"] = "keep"
+    """Whether networks stay as they are when clips are added to a corpus, or are trained anew."""
     n_threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one training process. Part of the result: other numbers give other weights."""
 
@@ -99,7 +107,8 @@ class ExplanationSettings(_Section):
 class StatisticsSettings(_Section):
     """How clips are summed up per class."""
 
-    band_edges_hz: tuple[float, ...] = (0, 125, 250, 500, 1000, 2000, 4000, 8000, 11025)
+    band_edges_hz: tuple[float, ...] = (0, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
+    """Octaves; the last band that holds anything ends at half the sampling rate."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     n_bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
 
@@ -122,8 +131,13 @@ class QualitySettings(_Section):
     """Smallest allowed accuracy over all clips of a representation; 0 turns the gate off."""
 
 
-SYNTHETIC_DEFAULTS: Plain = {"training": {"epochs": 5}}
-"""What suits a corpus of 300 clips that is there to be looked at within minutes."""
+SOURCE_DEFAULTS: Mapping[str, Plain] = {
+    # A corpus of 300 clips that is there to be looked at within minutes.
+    "synthetic": {"training": {"epochs": 5}},
+    # They are pictures of mel spectrograms.
+    "pictures": {"representations": ["mel"]},
+}
+"""Defaults that suit one kind of source; every layer of settings is stronger."""
 
 
 class Settings(_Section):
@@ -138,9 +152,17 @@ class Settings(_Section):
     statistics: StatisticsSettings = StatisticsSettings()
     quality: QualitySettings = QualitySettings()
 
+    @model_validator(mode="after")
+    def _pictures_are_mel(self) -> Self:
+        if self.source.kind == "pictures" and self.representations != ("mel",):
+            raise ValueError("pictures are mel spectrograms: representations can only be ['mel']")
+        return self
+
 
 def resolve(layers: Mapping[str, Plain]) -> Settings:
     """Return the settings that ``layers``, from weakest to strongest, add up to.
+
+    Where they name a kind of source, its ``SOURCE_DEFAULTS`` lie below them.
 
     Raises
     ------
@@ -149,12 +171,21 @@ def resolve(layers: Mapping[str, Plain]) -> Settings:
         the key, the value and the layer that it came from.
     """
     merged: dict[str, object] = {}
-    for layer in layers.values():
-        merged = merge(merged, layer)
     try:
-        return Settings.model_validate(merged)
+        for layer in layers.values():
+            merged = merge(merged, layer)
+        return Settings.model_validate(merge(_suited(merged), merged))
+    except RecursionError as error:
+        raise ConfigError(f"settings in {', '.join(layers)} are nested too deeply to be read") from error
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(error, layers))) from error
+
+
+def _suited(settings: Plain) -> Plain:
+    """Return the defaults that suit the kind of source that settings name."""
+    source = settings.get("source")
+    kind = source.get("kind") if isinstance(source, Mapping) else None
+    return SOURCE_DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
 
 
 def merge(low: Plain, high: Plain) -> dict[str, object]:
@@ -180,7 +211,7 @@ def read_toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"configuration file {path}: {error}") from error
+        raise ConfigError(f"configuration file {printable(path)}: {printable(error)}") from error
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, object]:
@@ -225,20 +256,22 @@ def _explain(error: ValidationError, layers: Mapping[str, Plain]) -> list[str]:
     lines = []
     for item in error.errors(include_url=False):
         keys = [str(key) for key in item["loc"]]
+        name = printable(".".join(keys)) if keys else "settings"
         origin = next((name for name in reversed([*layers]) if _holds(layers[name], keys)), "the defaults")
         if item["type"] == "extra_forbidden":
-            lines.append(f"{'.'.join(keys)} (in {origin}): no such setting; allowed here: {_siblings(keys)}")
+            lines.append(f"{name} (in {origin}): no such setting; allowed here: {_siblings(keys)}")
         else:
-            lines.append(f"{'.'.join(keys)}={_shown(item['input'])} (in {origin}): {item['msg']}")
+            lines.append(f"{name}={_shown(item['input'])} (in {origin}): {item['msg']}")
     return lines
 
 
 def _shown(value: object) -> str:
-    """Return a value as it was written, unless Python refuses to write it out."""
+    """Return a value as it was written, cut where it is long, unless Python refuses to write it out."""
     try:
-        return repr(value)
-    except ValueError:
-        return "(a number too long to show)"
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return "(a value too long or too deep to show)"
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
 
 def _holds(layer: Plain, keys: list[str]) -> bool:

@@ -4,6 +4,7 @@
     ├── ConfigError             4   a setting that cannot be used
     ├── CorpusError             4   a source with nothing usable in it
     │   └── ClipError           (3) one clip that cannot be used; the others go on
+    │       └── SilentClipError (3) one that holds nothing but silence
     ├── StoreError              4   a store that is absent, foreign or of another version
     ├── DependencyError         4   an optional package that this installation lacks
     ├── LockedError             5   another run holds the output folder
@@ -13,6 +14,9 @@ A message names the thing, its value, what is allowed and the way out.
 """
 
 from enum import IntEnum
+
+_BYTES = range(0xDC80, 0xDD00)
+"""Lone surrogates in which Python holds bytes of a name that are not text."""
 
 
 class ExitCode(IntEnum):
@@ -53,6 +57,10 @@ class ClipError(CorpusError):
     exit_code = ExitCode.CLIPS_LEFT_OUT
 
 
+class SilentClipError(ClipError):
+    """A clip holds nothing but silence."""
+
+
 class StoreError(ToolkitError):
     """A store is absent, was not written by this toolkit, or has another format version."""
 
@@ -75,3 +83,14 @@ class QualityError(ToolkitError):
     """A result was computed but fails a check of its quality, and must not be used."""
 
     exit_code = ExitCode.QUALITY
+
+
+def printable(text: object) -> str:
+    """Return a name or message on one line that every terminal, page and store takes; the rest as escapes."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in str(text))
+
+
+def _escaped(char: str) -> str:
+    if ord(char) in _BYTES:
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")

@@ -25,7 +25,7 @@ def test_fewer_than_two_edges__bound_no_band(edges_hz: tuple[float, ...]):
 
 
 def test_default_bands__have_the_names_that_pages_show():
-    names = [band.name for band in bands_from_edges(DEFAULT_EDGES_HZ)]
+    names = [band.name for band in bands_from_edges(DEFAULT_EDGES_HZ, 11_025)]
     assert names == [
         "0-125 Hz",
         "125-250 Hz",
@@ -36,6 +36,19 @@ def test_default_bands__have_the_names_that_pages_show():
         "4-8 kHz",
         "8-11.025 kHz",
     ]
+
+
+@pytest.mark.parametrize(
+    ("highest_hz", "last"),
+    [
+        (4000, Band("2-4 kHz", 2000, 4000)),
+        (4001, Band("4-4.001 kHz", 4000, 4001)),
+        (22_050, Band("16-22.05 kHz", 16_000, 22_050)),
+        (96_000, Band("32-64 kHz", 32_000, 64_000)),
+    ],
+)
+def test_last_band__ends_where_the_analysis_ends(highest_hz: float, last: Band):
+    assert bands_from_edges(DEFAULT_EDGES_HZ, highest_hz)[-1] == last
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_empty_variables__hold_the_fill_of_their_kind(store_with_maps: Path):
 
 
 def test_unknown_variable__is_refused_with_those_that_are_known(store: Path):
-    message = r"problems has no variable 'colour' in the schema; it may hold: subject, reason$"
+    message = r"problems has no variable 'colour' in the schema; it may hold: subject, reason, severity$"
     with pytest.raises(StoreError, match=message):
         write_group(store, "problems", {"colour": text(["red"])})
     with pytest.raises(StoreError, match=message):

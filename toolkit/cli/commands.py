@@ -45,6 +45,46 @@ Dataset = Annotated[
         "--dataset", help="Corpus in the UrbanSound8K layout (audio/, metadata/). None: a synthetic one."
     ),
 ]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--images", help="Spectrogram pictures: UrbanSound8K.csv and train/<slice>.png (magma colours)."
+    ),
+]
+ImagesFmax = Annotated[
+    float | None,
+    typer.Option("--images-fmax", help="Highest frequency in Hz that pictures are taken to show (22050)."),
+]
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest",
+        help="Any labelled clips: a CSV (path, class; fold, recording, start, end optional), "
+        "or a folder with one folder per class.",
+    ),
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option("--pictures", help="Also write the mel spectrograms there, as --images reads them."),
+]
+Windows = Annotated[
+    bool | None,
+    typer.Option("--windows/--no-windows", help="Take all of a long file, a clip's length at a time."),
+]
+StrictGroups = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict-groups/--no-strict-groups", help="Keep recordings that sit in two folds out of training."
+    ),
+]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="FILE",
+        help="Sounds outside the corpus, to be explained by the run's networks.",
+        show_default=False,
+    ),
+]
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file. Default: ./toolkit.toml if present.")
 ]
@@ -96,6 +136,11 @@ def _toolkit(
 def run_all(
     out: Out = DEFAULT_OUT,
     dataset: Dataset = None,
+    images: Images = None,
+    images_fmax: ImagesFmax = None,
+    manifest: Manifest = None,
+    windows: Windows = None,
+    strict_groups: StrictGroups = None,
     fold: Fold = None,
     class_: Class = None,
     representation: Representation = None,
@@ -116,6 +161,11 @@ def run_all(
 def features(
     out: Out = DEFAULT_OUT,
     dataset: Dataset = None,
+    images: Images = None,
+    images_fmax: ImagesFmax = None,
+    manifest: Manifest = None,
+    windows: Windows = None,
+    pictures: Pictures = None,
     representation: Representation = None,
     seed: Seed = None,
     config: Config = None,
@@ -124,12 +174,18 @@ def features(
     dry_run: DryRun = False,
 ) -> Ended:
     """Read the corpus and make mel and constant-Q spectrograms of every clip."""
-    return _perform("features", locals())
+    from toolkit.cli import perform
+
+    ended = _perform("features", locals())
+    if pictures and not dry_run:
+        perform.draw(out, config, pictures)
+    return ended
 
 
 @app.command(epilog=EXIT_CODES)
 def train(
     out: Out = DEFAULT_OUT,
+    strict_groups: StrictGroups = None,
     fold: Fold = None,
     representation: Representation = None,
     epochs: Epochs = None,
@@ -159,19 +215,24 @@ def export(
 
 @app.command(epilog=EXIT_CODES)
 def explain(
+    files: Files = None,
     out: Out = DEFAULT_OUT,
     fold: Fold = None,
     class_: Class = None,
     representation: Representation = None,
     composite: Composite = None,
     target: Target = None,
+    windows: Windows = None,
     config: Config = None,
     jobs: Jobs = N_PROCESSORS,
     force: Force = False,
     dry_run: DryRun = False,
 ) -> Ended:
-    """Compute relevance maps of every clip, by the network that did not train on it."""
-    return _perform("explain", locals())
+    """Compute relevance maps of every clip, by the network that did not train on it.
+
+    With FILEs: classify and explain these by all networks of a finished run, a page and arrays for each.
+    """
+    return _explain_files(files, locals()) if files else _explain_clips(locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -220,6 +281,43 @@ def synth(
     return ExitCode.DONE, f"done; use it with `toolkit run-all --dataset {directory}`"
 
 
+def _explain_clips(given: Mapping[str, Any]) -> Ended:
+    """Explain the clips of the corpus with the options of a command, by the names of its parameters.
+
+    Raises
+    ------
+    typer.BadParameter
+        An option means nothing for clips.
+    """
+    if given["windows"] is not None:
+        raise typer.BadParameter("--windows is for files here: name them, or see `toolkit features`")
+    return _perform("explain", given)
+
+
+def _explain_files(files: Sequence[Path], given: Mapping[str, Any]) -> Ended:
+    """Explain files with the options of a command, by the names of its parameters.
+
+    Raises
+    ------
+    typer.BadParameter
+        An option means nothing for files.
+    """
+    from toolkit.cli import perform
+
+    if given["class_"]:
+        raise typer.BadParameter(
+            "--class is for clips of the corpus; of files, --target says what maps explain"
+        )
+    return perform.explain_files(
+        files,
+        given["out"],
+        options={name: given[name] for name in ("target", "windows")},
+        scope=_scope(given),
+        config=given["config"],
+        how=perform.How(given["jobs"], given["force"], given["dry_run"]),
+    )
+
+
 def _perform(stage: str | None, given: Mapping[str, Any]) -> Ended:
     """Carry out a command (no stage: all of them) with its options, by the names of its parameters."""
     from toolkit.cli import perform
@@ -227,13 +325,28 @@ def _perform(stage: str | None, given: Mapping[str, Any]) -> Ended:
     return perform.perform(
         stage,
         given["out"],
-        options={name: given.get(name) for name in ("dataset", "epochs", "seed", "target")},
-        scope={field: tuple(given.get(name) or ()) for field, name in _SCOPE.items()},
+        options={name: given.get(name) for name in _OPTIONS},
+        scope=_scope(given),
         config=given["config"],
         how=perform.How(given.get("jobs", 1), given["force"], given["dry_run"]),
     )
 
 
+def _scope(given: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    return {field: tuple(given.get(name) or ()) for field, name in _SCOPE.items()}
+
+
+_OPTIONS = (
+    "dataset",
+    "images",
+    "images_fmax",
+    "manifest",
+    "windows",
+    "strict_groups",
+    "epochs",
+    "seed",
+    "target",
+)
 _SCOPE = {
     "folds": "fold",
     "classes": "class_",

@@ -3,20 +3,29 @@
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.cli.progress import Watcher, printable, say
-from toolkit.config import SYNTHETIC_DEFAULTS, Plain, Settings, from_environment, read_toml, resolve
-from toolkit.errors import ConfigError, CorpusError, ExitCode
-from toolkit.pipeline import chain, lock
+from toolkit.cli.progress import Watcher, say
+from toolkit.config import (
+    Plain,
+    Settings,
+    SourceSettings,
+    from_environment,
+    read_toml,
+    resolve,
+)
+from toolkit.errors import ConfigError, CorpusError, ExitCode, printable
+from toolkit.pipeline import chain, drawing, lock, reading, recordings, rows
 from toolkit.pipeline.run import Plan, Run, Scope
 from toolkit.store.read import read_whole
 from toolkit.store.schema import LEFT_OUT
 
 PROJECT_FILE = Path("toolkit.toml")
+_SYNTHETIC: Mapping[str, Plain] = {"no source named": {"source": {"kind": "synthetic"}}}
+"""The layer below all others."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,46 @@ def perform(
     return _ended(outcome)
 
 
+def explain_files(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    options: Mapping[str, Any],
+    scope: Mapping[str, Any],
+    config: Path | None,
+    how: How,
+) -> tuple[ExitCode, str]:
+    """Explain files that are not of the corpus, and say how it ended."""
+    request = recordings.Request(
+        run=Run(out, settings_of(out, config, {})),
+        files=tuple(files),
+        scope=Scope(**scope),
+        target=options["target"],
+        windows=bool(options["windows"]),
+        n_jobs=how.n_jobs,
+        command=printable(shlex.join(["toolkit", *sys.argv[1:]])),
+    )
+    if how.dry_run:
+        for representation, networks in recordings.networks_of(request).items():
+            folds = ", ".join(str(network.fold) for network in networks)
+            say(f"{representation:<10} networks of the folds {folds}")
+        return ExitCode.DONE, "dry run; nothing was changed"
+    with Watcher(out / "logs") as watcher:
+        outcome = recordings.explain_files(request, watcher)
+    for page in outcome.pages:
+        say(str(page))
+    return _explained(outcome)
+
+
+def draw(out: Path, config: Path | None, folder: Path) -> None:
+    """Write the mel spectrograms of a run as pictures, and say how to use them."""
+    run = Run(out, settings_of(out, config, {}))
+    n_clips = drawing.draw(run, folder)
+    features = reading.analysis(run.settings)
+    fmax_hz = features.mel_fmax_hz or features.sample_rate_hz / 2
+    say(f"{folder}: {n_clips} pictures; use them with `--images {folder} --images-fmax {fmax_hz:g}`")
+
+
 def status(out: Path, config: Path | None) -> tuple[ExitCode, str]:
     """Show the state of a run."""
     run = Run(out, settings_of(out, config, {}))
@@ -94,29 +143,60 @@ def settings_of(out: Path, config: Path | None, options: Mapping[str, object]) -
     }
     if any("source" in layer for layer in asked.values()):
         # Another source in the same folder begins anew, with nothing of what was set for the one before.
-        same = resolve(asked).source == resolve({"remembered": remembered}).source
-        remembered = remembered if same else {}
-    layers = {f"{out}/settings.json": remembered, **asked}
-    settings = resolve(layers)
+        now, before = _source_of(asked), _source_of({"remembered": remembered})
+        remembered = remembered if (now.kind, now.path) == (before.kind, before.path) else {}
+    settings = resolve({**_SYNTHETIC, f"{out}/settings.json": remembered, **asked})
     if settings.source.path is None:
-        return resolve({"the synthetic corpus": SYNTHETIC_DEFAULTS, **layers})
+        return settings
     source = settings.source.model_copy(update={"path": settings.source.path.absolute()})
     return settings.model_copy(update={"source": source})
+
+
+def _source_of(layers: Mapping[str, Plain]) -> SourceSettings:
+    """Return the source that layers of settings name, whatever else is in them."""
+    sources = {name: {"source": layer["source"]} for name, layer in layers.items() if "source" in layer}
+    return resolve({**_SYNTHETIC, **sources}).source
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, object]:
     """Return the options that were given, as settings."""
     given = {name: value for name, value in options.items() if value is not None}
     settings: dict[str, object] = {}
-    if "dataset" in given:
-        settings["source"] = {"kind": "urbansound8k", "path": str(Path(str(given["dataset"])).absolute())}
-    if "epochs" in given:
-        settings["training"] = {"epochs": given["epochs"]}
+    source = _source(given)
+    if source:
+        settings["source"] = source
+    training = {name: given[name] for name in ("epochs", "strict_groups") if name in given}
+    if training:
+        settings["training"] = training
     if "target" in given:
         settings["explanation"] = {"target": given["target"]}
     if "seed" in given:
         settings["seed"] = given["seed"]
     return settings
+
+
+def _source(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the source that options name, or nothing.
+
+    Raises
+    ------
+    ConfigError
+        They name two, or details of a source without the source.
+    """
+    named = {kind: given[option] for option, kind in _SOURCES.items() if option in given}
+    details = {key: given[option] for option, key in _DETAILS.items() if option in given}
+    if len(named) > 1:
+        raise ConfigError("give one source of clips: --dataset, --images or --manifest")
+    for kind, path in named.items():
+        return {"kind": kind, "path": str(Path(str(path)).absolute()), **details}
+    if details:
+        options = ", ".join(f"--{option.replace('_', '-')}" for option in _DETAILS if option in given)
+        raise ConfigError(f"{options}: say of which source, with --dataset, --images or --manifest")
+    return {}
+
+
+_SOURCES = {"dataset": "urbansound8k", "images": "pictures", "manifest": "manifest"}
+_DETAILS = {"windows": "windows", "images_fmax": "fmax_hz"}
 
 
 def _show(name: str, plan: Plan) -> None:
@@ -126,10 +206,15 @@ def _show(name: str, plan: Plan) -> None:
         say(f"{name:<10} up to date ({len(plan.units)})")
     else:
         say(f"{name:<10} {len(plan.todo)} of {len(plan.units)} to do")
-        for reason in plan.reasons:
-            units = [todo.unit.name for todo in plan.todo if todo.reason == reason]
-            more = f" and {len(units) - 3} more" if len(units) > 3 else ""
-            say(f"{'':<10}   {', '.join(units[:3])}{more}: {reason}")
+        for reason in dict.fromkeys(item.reason for item in plan.whole.values()):
+            _show_reason([name for name, item in plan.whole.items() if item.reason == reason], reason)
+        if plan.partitions:
+            _show_reason([*plan.partitions], rows.summary(plan.partitions.values()))
+
+
+def _show_reason(units: list[str], reason: str) -> None:
+    more = f" and {len(units) - 3} more" if len(units) > 3 else ""
+    say(f"{'':<10}   {', '.join(units[:3])}{more}: {reason}")
 
 
 def _show_clips(run: Run) -> None:
@@ -140,13 +225,27 @@ def _show_clips(run: Run) -> None:
         say(f"{'':<10}{printable(f'{path}: {error}' if path not in error else error)}")
 
 
+def _explained(outcome: recordings.Outcome) -> tuple[ExitCode, str]:
+    n_pages = len(outcome.pages)
+    did = f"{n_pages} {'file' if n_pages == 1 else 'files'} explained"
+    faults = []
+    if outcome.n_files_left_out:
+        faults.append(f"{outcome.n_files_left_out} of {outcome.n_files} files left out")
+    if outcome.n_windows_left_out:
+        faults.append(f"{outcome.n_windows_left_out} of {outcome.n_windows} windows without an explanation")
+    if faults:
+        return ExitCode.CLIPS_LEFT_OUT, f"finished with {' and '.join(faults)}; {did}"
+    return ExitCode.DONE, f"done; {did}"
+
+
 def _ended(outcome: chain.Outcome) -> tuple[ExitCode, str]:
     did = f"{outcome.n_done} steps" if outcome.n_done else "nothing was to do"
     faults = []
     if outcome.n_left_out:
         faults.append(f"{outcome.n_left_out} of {outcome.n_clips} clips left out")
     if outcome.n_problems:
-        faults.append(f"{outcome.n_problems} faults in the catalogue")
+        noun = "fault" if outcome.n_problems == 1 else "faults"
+        faults.append(f"{outcome.n_problems} {noun} in the catalogue")
     if faults:
         return ExitCode.CLIPS_LEFT_OUT, f"finished with {' and '.join(faults)}; {did}"
     return ExitCode.DONE, f"done; {did}"

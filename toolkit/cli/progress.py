@@ -11,8 +11,10 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from toolkit.pipeline.events import Event, StageDone, StageStarted, StepDone, Trouble
+from toolkit.errors import printable
+from toolkit.pipeline.events import CorpusChanged, Event, StageDone, StageStarted, StepDone, Trouble
 
+_NAMED = 3
 _PLAIN_STEPS = 10
 """How many lines a stage may take at most where there is no terminal."""
 
@@ -48,8 +50,22 @@ class Watcher:
                 self._end_bar()
                 if n_done:
                     self._say(f"{stage:<10} done in {seconds:.1f} s")
-            case Trouble(subject, reason):
-                self._say(f"problem: {subject}: {reason}".replace(f"{subject}: {subject}: ", f"{subject}: "))
+            case Trouble(subject, reason, severity):
+                word = "note" if severity == "note" else "problem"
+                self._say(f"{word}: {subject}: {reason}".replace(f"{subject}: {subject}: ", f"{subject}: "))
+            case CorpusChanged():
+                self._tell_change(event)
+
+    def _tell_change(self, event: CorpusChanged) -> None:
+        """Say how many clips changed, name some, and all of them in the log."""
+        n_named = len(event.clips)
+        text = (
+            f"corpus     {n_named} {'clip' if n_named == 1 else 'clips'} {event.what}, {event.n_others} others"
+        )
+        for name in event.clips:
+            self._log(f"corpus     {event.what}: {name}")
+        more = f" and {n_named - _NAMED} more, see the log" if n_named > _NAMED else ""
+        self._say(f"{text}: {', '.join(event.clips[:_NAMED])}{more}")
 
     def _begin_stage(self, event: StageStarted) -> None:
         self._n_todo, self._n_done = event.n_todo, 0
@@ -92,11 +108,6 @@ class Watcher:
             self._file = (self._logs / f"{now:%Y%m%d-%H%M%S}.log").open("a", encoding="utf-8")
         self._file.write(f"{now.isoformat(timespec='milliseconds')} {printable(text)}\n")
         self._file.flush()
-
-
-def printable(text: str) -> str:
-    """Return text with control characters spelled out, so that it stays on its line."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def say(text: str) -> None:

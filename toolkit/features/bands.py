@@ -1,5 +1,6 @@
 """Frequency bands: fixed in advance, named, and made of whole bins."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,9 +17,12 @@ class Band:
     high_hz: float
 
 
-def bands_from_edges(edges_hz: Sequence[float]) -> tuple[Band, ...]:
-    """Return the bands between neighbouring edges, ascending."""
-    return tuple(Band(_name(low, high), low, high) for low, high in pairwise(edges_hz))
+def bands_from_edges(edges_hz: Sequence[float], highest_hz: float = math.inf) -> tuple[Band, ...]:
+    """Return the bands between neighbouring edges, ascending; the last may end at ``highest_hz``."""
+    edges = [edge for edge in edges_hz if edge < highest_hz]
+    if len(edges) < len(edges_hz):
+        edges.append(highest_hz)
+    return tuple(Band(_name(low, high), low, high) for low, high in pairwise(edges))
 
 
 def bins_by_band(bands: Sequence[Band], frequency_hz: np.ndarray) -> dict[Band, np.ndarray]:

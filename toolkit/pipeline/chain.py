@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.config import to_json
+from toolkit.corpus.catalogue import FAULT
 from toolkit.errors import ConfigError
 from toolkit.pipeline import lock
 from toolkit.pipeline.events import Emit, StageDone, StageStarted, StepDone
@@ -19,7 +20,7 @@ from toolkit.pipeline.provenance import write_provenance
 from toolkit.pipeline.run import PROVENANCE_NAME, SETTINGS_NAME, Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages import explain, export, features, report, statistics, train
 from toolkit.store import write
-from toolkit.store.read import read_whole
+from toolkit.store.read import check_version, read_whole
 from toolkit.store.schema import LEFT_OUT
 
 STAGES: Mapping[str, Stage] = {
@@ -71,6 +72,8 @@ def remembered(folder: Path) -> dict[str, object]:
 def plan_all(request: Request) -> dict[str, Plan]:
     """Return what each stage asked for would do, changing nothing."""
     _check_scope(request)
+    if request.run.store.exists() and features.NAME not in request.stages:
+        check_version(request.run.store)
     plans: dict[str, Plan] = {}
     waits_for = ""
     for name in request.stages:
@@ -122,6 +125,8 @@ def _sweep(run: Run) -> None:
 
 def _carry_out_stage(stage: Stage, request: Request, tools: Tools) -> dict[str, object]:
     began = time.monotonic()
+    if stage.name != features.NAME and request.run.store.exists():
+        check_version(request.run.store)
     stage.prepare(request.run, tools)
     _check_scope(request)
     if stage.name != report.NAME:
@@ -183,14 +188,14 @@ def _pages(request: Request) -> tuple[Path, ...]:
     if report.NAME not in request.stages:
         return ()
     asked = report.STAGE.plan(request.run, request.scope, False).units
-    names = [unit.name for unit in asked] if request.scope.classes else ["index.html"]
+    names = asked if request.scope.classes else ["index.html"]
     return tuple(request.run.reports / name for name in names)
 
 
 def _left_out(run: Run) -> tuple[int, int, int]:
     status = read_whole(run.store, "clips", ("status",))["status"]
-    n_problems = len(read_whole(run.store, "problems", ("subject",))["subject"])
-    return int((status == LEFT_OUT).sum()), len(status), n_problems
+    severity = read_whole(run.store, "problems", ("severity",))["severity"]
+    return int((status == LEFT_OUT).sum()), len(status), int((severity == FAULT).sum())
 
 
 def _now() -> str:

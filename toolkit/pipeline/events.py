@@ -33,11 +33,23 @@ class StageDone:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something was left out or made good: which file or row, and why."""
+    """Something was left out or made good, or should be known: which file or row, and why."""
 
     subject: str
     reason: str
+    severity: str = "fault"
 
 
-Event = StageStarted | StepDone | StageDone | Trouble
+@dataclass(frozen=True)
+class CorpusChanged:
+    """The corpus is not what the run knew: names of clips, and how many are as before."""
+
+    what: str
+    """What became of the clips named, such as 'new'."""
+    clips: tuple[str, ...]
+    n_others: int
+    """Clips of which this is not so."""
+
+
+Event = StageStarted | StepDone | StageDone | Trouble | CorpusChanged
 Emit = Callable[[Event], None]

@@ -82,6 +82,10 @@ class FileDigests:
         self._seen[str(path)] = [*mark, digest]
         return digest
 
+    def files_with(self, digest: str) -> list[str]:
+        """Return the files that had this content when they were last looked at, ascending."""
+        return sorted(path for path, (*_, known) in self._known.items() if known == digest)
+
     def remember(self) -> None:
         """Keep what was seen for the next run, if the run's folder can be written to."""
         if self._seen != self._known and os.access(self._memory.parent, os.W_OK):

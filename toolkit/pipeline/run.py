@@ -1,13 +1,14 @@
 """One run: a folder, its settings, and where everything in it lies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.config import Representation, Settings
 from toolkit.pipeline.events import Emit
 from toolkit.pipeline.executors import Executor
-from toolkit.pipeline.markers import Markers, Todo, Unit
+from toolkit.pipeline.markers import Markers, Todo
+from toolkit.pipeline.rows import RowsTodo, summary
 from toolkit.store.read import STORE_NAME
 
 SETTINGS_NAME, PROVENANCE_NAME = "settings.json", "run.json"
@@ -73,17 +74,28 @@ class Scope:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stage would do: its units in scope, and those of them that must be made, with reasons."""
+    """What a stage would do: its units in scope by name, and those that hold something to be made."""
 
-    units: Sequence[Unit]
-    todo: Sequence[Todo]
+    units: Sequence[str]
+    todo: Sequence[Todo | RowsTodo]
     waits_for: str = ""
     """What must exist before the stage can tell its units."""
 
     @property
+    def whole(self) -> Mapping[str, Todo]:
+        """Units to be made as a whole, by name."""
+        return {item.name: item for item in self.todo if isinstance(item, Todo)}
+
+    @property
+    def partitions(self) -> Mapping[str, RowsTodo]:
+        """Partitions of which rows are to be made, by name."""
+        return {item.name: item for item in self.todo if isinstance(item, RowsTodo)}
+
+    @property
     def reasons(self) -> tuple[str, ...]:
-        """The different reasons, each once."""
-        return tuple(dict.fromkeys(todo.reason for todo in self.todo))
+        """The different reasons, each once; for clips, with their number."""
+        of_clips = summary(self.partitions.values())
+        return tuple(dict.fromkeys([*(item.reason for item in self.whole.values()), *filter(None, [of_clips])]))
 
 
 @dataclass(frozen=True)

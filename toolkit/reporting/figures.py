@@ -5,8 +5,9 @@ every title says how many recordings stand behind it. The same numbers give the 
 """
 
 import io
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,10 +19,38 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 110
-_TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000)
+_TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 _MASSES = (0.5, 0.25, 0.1)
 """Contours enclose the cells that hold these shares of the positive relevance."""
 _INK = "#20242b"
+
+
+class Drawable(Protocol):
+    """A level and a relevance on the same axes."""
+
+    @property
+    def representation(self) -> str:
+        """Which kind of frequency axis."""
+
+    @property
+    def frequency(self) -> np.ndarray:
+        """Centres of the bins in Hz, ascending."""
+
+    @property
+    def time(self) -> np.ndarray:
+        """Centres of the frames in s."""
+
+    @property
+    def mean_level_db(self) -> np.ndarray:
+        """Shape (bin, frame)."""
+
+    @property
+    def mean_relevance(self) -> np.ndarray:
+        """Shape (bin, frame)."""
+
+    @property
+    def is_nominal(self) -> bool:
+        """Whether frequencies are supposed, not measured."""
 
 
 def maps(region: Region, limit: float) -> bytes:
@@ -34,10 +63,29 @@ def maps(region: Region, limit: float) -> bytes:
     limit
         Colours of relevance run from -limit to +limit.
     """
+    return _three(region, limit, title=f"{region.name}: {_counts(region)}", first="mean spectrogram")
+
+
+def window(shown: Drawable, limit: float, title: str) -> bytes:
+    """Draw the spectrogram of one window beside the mean relevance of networks, and both over each other.
+
+    Parameters
+    ----------
+    shown
+        What to draw.
+    limit
+        Colours of relevance run from -limit to +limit.
+    title
+        What it is.
+    """
+    return _three(shown, limit, title=title, first="spectrogram")
+
+
+def _three(region: Drawable, limit: float, *, title: str, first: str) -> bytes:
     figure = _figure((11.4, 3.5), left=0.06, right=0.965, bottom=0.145, top=0.84, wspace=0.16)
     left, middle, right = figure.subplots(1, 3, sharey=True)
     level = _mesh(left, region, region.mean_level_db, cmap="magma", vmin=-80, vmax=0)
-    left.set_title("mean spectrogram")
+    left.set_title(first)
     figure.colorbar(level, ax=left, format="%d dB", pad=0.02)
     relevance = _mesh(
         middle, region, region.mean_relevance * 1e3, cmap="RdBu_r", vmin=-limit * 1e3, vmax=limit * 1e3
@@ -49,7 +97,7 @@ def maps(region: Region, limit: float) -> bytes:
     _contours(right, region)
     for axes in (middle, right):
         axes.set_ylabel("")
-    figure.suptitle(f"{region.name}: {_counts(region)}", fontsize=10, color=_INK)
+    figure.suptitle(title, fontsize=10, color=_INK)
     return _png(figure)
 
 
@@ -80,7 +128,9 @@ def bands(regions: Sequence[Region]) -> bytes:
     energy = [band.energy * 100 for band in regions[0].bands]
     axes.plot(places, energy, "D", color="#20242b", markersize=5, label="share of energy")
     axes.set_xticks(
-        places, [name.replace(" Hz", "\nHz").replace(" kHz", "\nkHz") for name in names], fontsize=8
+        places,
+        [re.sub(r" (k?Hz)( \(nominal\))?", lambda unit: f"\n{unit[1]}", name) for name in names],
+        fontsize=8,
     )
     axes.set_ylabel("% of positive relevance")
     axes.set_ylim(bottom=0)
@@ -88,8 +138,9 @@ def bands(regions: Sequence[Region]) -> bytes:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False)
-    counts = _counts(regions[0])
-    axes.set_title(f"{representation_name(regions[0].representation)}: {counts}", fontsize=10, color=_INK)
+    nominal = ", nominal frequencies" if regions[0].is_nominal else ""
+    name = f"{representation_name(regions[0].representation)}{nominal}"
+    axes.set_title(f"{name}: {_counts(regions[0])}", fontsize=10, color=_INK)
     return _png(figure)
 
 
@@ -99,27 +150,23 @@ def thumbnail(region: Region, limit: float) -> bytes:
     axes = figure.subplots()
     _mesh(axes, region, region.mean_relevance, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_xlabel("")
-    axes.set_ylabel("")
     axes.set_yticks([250, 1000, 4000], ["250 Hz", "1 kHz", "4 kHz"])
+    axes.set_ylabel("nominal" if region.is_nominal else "", fontsize=8)
     axes.tick_params(labelsize=7)
     end_s = axes.get_xlim()[1]
     axes.set_xticks([0, end_s / 2, end_s], ["0", f"{end_s / 2:g}", f"{end_s:g} s"])
     return _png(figure)
 
 
-def limit_of(regions: Sequence[Region]) -> float:
+def limit_of(regions: Sequence[Drawable]) -> float:
     """Return one limit for the colours of several maps: the 99.5th percentile of absolute mean relevance."""
-    cells = [
-        np.abs(region.mean_relevance[np.isfinite(region.mean_relevance)])
-        for region in regions
-        if region.n_clips
-    ]
+    cells = [np.abs(region.mean_relevance[np.isfinite(region.mean_relevance)]) for region in regions]
     together = np.concatenate(cells) if cells else np.zeros(0)
     return float(np.quantile(together, 0.995)) if together.size and together.max() > 0 else 1.0
 
 
 def _mesh(
-    axes: "Axes", region: Region, cells: np.ndarray, *, cmap: str, vmin: float, vmax: float
+    axes: "Axes", region: Drawable, cells: np.ndarray, *, cmap: str, vmin: float, vmax: float
 ) -> "QuadMesh":
     import librosa.display
 
@@ -147,11 +194,11 @@ def _mesh(
     ticks_s = np.linspace(0, end, 5)
     axes.set_xticks(ticks_s, [f"{tick:g}" for tick in ticks_s])
     axes.set_xlabel("time in s")
-    axes.set_ylabel("frequency in Hz")
+    axes.set_ylabel("nominal frequency in Hz" if region.is_nominal else "frequency in Hz")
     return mesh
 
 
-def _contours(axes: "Axes", region: Region) -> None:
+def _contours(axes: "Axes", region: Drawable) -> None:
     """Enclose the cells of highest mean relevance that together hold given shares of what is positive."""
     positive = np.nan_to_num(np.maximum(region.mean_relevance, 0))
     total = positive.sum()

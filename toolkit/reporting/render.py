@@ -65,12 +65,12 @@ def _render_index(overview: Overview, classes: list[ClassView]) -> str:
     keys = list(dict.fromkeys((region.representation, region.composite) for region in shown))
     limits = {key: figures.limit_of([region for region in shown if _key(region) == key]) for key in keys}
     thumbnails = {
-        (page.name, *_key(region)): _image(figures.thumbnail(region, limits[_key(region)]))
+        (page.name, *_key(region)): image(figures.thumbnail(region, limits[_key(region)]))
         for page in classes
         for region in page.correct
     }
-    return _template("index.html.j2").render(
-        overview=overview, classes=classes, thumbnails=thumbnails, keys=keys, **_shared()
+    return template("index.html.j2").render(
+        overview=overview, classes=classes, thumbnails=thumbnails, keys=keys, **shared()
     )
 
 
@@ -80,14 +80,14 @@ def _render_class(overview: Overview, page: ClassView) -> str:
         for region in page.regions:
             if region.outcome == outcome and region.n_clips:
                 pair = [other for other in page.regions if _key(other) == _key(region)]
-                drawn.append((region, _image(figures.maps(region, figures.limit_of(pair)))))
+                drawn.append((region, image(figures.maps(region, figures.limit_of(pair)))))
     representations = list(dict.fromkeys(region.representation for region in page.correct))
     profiles = {
-        name: _image(figures.bands([region for region in page.correct if region.representation == name]))
+        name: image(figures.bands([region for region in page.correct if region.representation == name]))
         for name in representations
     }
-    return _template("class.html.j2").render(
-        overview=overview, page=page, drawn=drawn, profiles=profiles, band_names=_band_names(page), **_shared()
+    return template("class.html.j2").render(
+        overview=overview, page=page, drawn=drawn, profiles=profiles, band_names=_band_names(page), **shared()
     )
 
 
@@ -101,7 +101,8 @@ def _key(region: Region) -> tuple[str, str]:
     return region.representation, region.composite
 
 
-def _shared() -> dict[str, object]:
+def shared() -> dict[str, object]:
+    """Return what every template needs: the style sheet with its hash, and words."""
     css = (templates_folder() / "assets" / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return {
@@ -115,7 +116,8 @@ def _shared() -> dict[str, object]:
 
 
 @cache
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Return a template with autoescape, our filters and no undefined names."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_folder()),
         autoescape=True,
@@ -162,7 +164,8 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _image(png: bytes) -> str:
+def image(png: bytes) -> str:
+    """Return a picture as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 

@@ -19,7 +19,14 @@ COMPOSITE_NAMES = {
     "lrp.epsilon": "LRP-epsilon",
     "lrp.sequential_preset_a_flat": "LRP preset A, flat input",
 }
-SOURCE_NAMES = {"synthetic": "synthetic urban corpus", "urbansound8k": "UrbanSound8K"}
+SOURCE_NAMES = {
+    "synthetic": "synthetic urban corpus",
+    "urbansound8k": "UrbanSound8K",
+    "pictures": "spectrogram pictures of UrbanSound8K",
+    "manifest": "own corpus",
+}
+_NOTEWORTHY_CLIPPING = 1e-3
+"""Share of samples at full scale from which a clip is called clipped."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class Region:
     time: np.ndarray
     mean_level_db: np.ndarray
     mean_relevance: np.ndarray
+    is_nominal: bool = False
+    """Whether frequencies are supposed, not measured; then names of bands say so."""
 
     @property
     def top(self) -> BandShare:
@@ -112,6 +121,7 @@ class Training:
     fold: int
     n_training_clips: int
     n_validation_clips: int
+    n_later_clips: int
     n_epochs: int
     best_epoch: int
     validation_accuracy: float
@@ -146,6 +156,18 @@ class Fault:
 
     subject: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What to know of the sound as it was delivered."""
+
+    n_clipped: int
+    n_low_rate: int
+    """Clips recorded at less than the rate of the analysis."""
+    lowest_rate_hz: int
+    rate_hz: int
+    """Rate of the analysis."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +217,10 @@ class Overview:
     n_left_out: int
     scores: tuple[Score, ...]
     faults: tuple[Fault, ...]
+    notes: tuple[Fault, ...]
+    """Properties of the corpus that are no faults but should be known."""
+    signal: Signal
+    is_nominal: bool
     parameters: tuple[tuple[str, str], ...]
     confidence: float
     n_bootstrap: int
@@ -228,7 +254,10 @@ def read_overview(store: Path) -> Overview:
         scores=tuple(
             _score(store, group.split("/")[1], clips) for group in groups if group.startswith("performance/")
         ),
-        faults=(*_catalogue_faults(store), *_clip_faults(clips, np.ones(len(clips["clip"]), bool))),
+        faults=(*_problems(store, "fault"), *_clip_faults(clips, np.ones(len(clips["clip"]), bool))),
+        notes=_problems(store, "note"),
+        signal=_signal(clips, about),
+        is_nominal=bool(about["nominal"]),
         parameters=_parameters(store, about),
         confidence=float(_section(settings, "statistics")["confidence"]),
         n_bootstrap=int(_section(settings, "statistics")["n_bootstrap"]),
@@ -296,6 +325,11 @@ def representation_name(name: str) -> str:
 
 def _regions(store: Path, representation: str, composite: str, label: int) -> list[Region]:
     data = read_whole(store, f"statistics/regions/{representation}/{composite}")
+    nominal = attributes(store)["nominal"]
+    data["band"] = np.array(
+        [f"{name} (nominal)" if nominal else str(name) for name in data["band"]], dtype=object
+    )
+    data["is_nominal"] = np.array(bool(nominal))
     return [_region(data, (representation, composite), label, place) for place in range(len(data["outcome"]))]
 
 
@@ -325,6 +359,7 @@ def _region(data: Mapping[str, np.ndarray], made_by: tuple[str, str], label: int
         time=data["time"],
         mean_level_db=data["mean_level_db"][at],
         mean_relevance=data["mean_relevance"][at],
+        is_nominal=bool(data["is_nominal"]),
     )
 
 
@@ -394,6 +429,7 @@ def _training(store: Path, representation: str) -> tuple[Training, ...]:
             fold=int(fold),
             n_training_clips=int(data["n_training_clips"][number]),
             n_validation_clips=int(data["n_validation_clips"][number]),
+            n_later_clips=int(data["n_later_clips"][number]),
             n_epochs=int(np.isfinite(data["loss"][number]).sum()),
             best_epoch=int(data["best_epoch"][number]),
             validation_accuracy=float(data["validation_accuracy"][number, data["best_epoch"][number] - 1]),
@@ -408,11 +444,21 @@ def _estimate(data: Mapping[str, np.ndarray], name: str, place: int | None = Non
     return Estimate(*(float(data[key][at]) for key in (name, f"{name}_low", f"{name}_high")))
 
 
-def _catalogue_faults(store: Path) -> tuple[Fault, ...]:
+def _problems(store: Path, severity: str) -> tuple[Fault, ...]:
     data = read_whole(store, "problems")
-    return tuple(
-        Fault(str(subject), str(reason))
-        for subject, reason in zip(data["subject"], data["reason"], strict=True)
+    rows = np.flatnonzero(data["severity"] == severity)
+    return tuple(Fault(str(data["subject"][row]), str(data["reason"][row])) for row in rows)
+
+
+def _signal(clips: Mapping[str, np.ndarray], about: Mapping[str, object]) -> Signal:
+    rate_hz = int(_section(about, "features")["sample_rate_hz"])
+    rates_hz = clips["native_rate_hz"]
+    low = (rates_hz > 0) & (rates_hz < rate_hz)
+    return Signal(
+        n_clipped=int((clips["clipped_share"] > _NOTEWORTHY_CLIPPING).sum()),
+        n_low_rate=int(low.sum()),
+        lowest_rate_hz=int(rates_hz[low].min(initial=rate_hz)),
+        rate_hz=rate_hz,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -48,13 +48,24 @@ def open_store(run_or_store: str | Path) -> "Store":
         tree = xr.open_datatree(path, engine="zarr", consolidated=False, chunks={})
     except FileNotFoundError as error:
         raise StoreError(f"{path}: no store; make one with `toolkit run-all --out {path.parent}`") from error
-    version = tree.attrs.get("format_version")
+    check_version(path)
+    return Store(path, tree)
+
+
+def check_version(store: Path) -> None:
+    """Refuse a store of another format.
+
+    Raises
+    ------
+    StoreError
+        It was written by another version of the toolkit.
+    """
+    version = attributes(store).get("format_version")
     if version != FORMAT_VERSION:
         raise StoreError(
-            f"{path}: format version {version!r}, this toolkit reads {FORMAT_VERSION}; "
+            f"{store}: format version {version!r}, this toolkit reads {FORMAT_VERSION}; "
             "run `toolkit run-all` again"
         )
-    return Store(path, tree)
 
 
 def store_path(run_or_store: Path) -> Path:
@@ -223,19 +234,25 @@ def parse_band(text: str) -> tuple[float, float]:
 def read_rows(store: Path, group: str, names: Iterable[str], rows: slice | np.ndarray) -> dict[str, np.ndarray]:
     """Return the given rows of variables of one group, as arrays."""
     root = zarr.open_group(store / group, mode="r", zarr_format=3)
-    return {name: np.asarray(_array(root, name).oindex[rows]) for name in names}
+    return {name: _plain(_array(root, name).oindex[rows]) for name in names}
 
 
 def read_whole(store: Path, group: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """Return variables of a group as arrays: all of them, or those named."""
     root = zarr.open_group(store / group, mode="r", zarr_format=3)
     chosen = sorted(root.array_keys()) if names is None else names
-    return {name: np.asarray(_array(root, name)[...]) for name in chosen}
+    return {name: _plain(_array(root, name)[...]) for name in chosen}
 
 
 def attributes(store: Path) -> Mapping[str, object]:
     """Return what the store says of itself: format version, classes and parameters."""
     return dict(zarr.open_group(store, mode="r", zarr_format=3).attrs)
+
+
+def _plain(values: Any) -> np.ndarray:  # noqa: ANN401 (zarr gives arrays or scalars)
+    """Return values as an array; text as objects, which numpy 2 would give a type of its own."""
+    array = np.asarray(values)
+    return array.astype(object) if array.dtype.kind == "T" else array
 
 
 def _array(root: zarr.Group, name: str) -> zarr.Array:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ROWS_PER_PARTITION = 64
 """Clips in one partition: the unit of writing, equal to the chunk length along ``clip``."""
 BINS_PER_CHUNK = 16
@@ -84,14 +84,32 @@ CLIP_STATES = (
     _clip("status", "text", "1", "status", "'ok', 'left out' or 'pending'."),
     _clip("error", "text", "1", "error", "Why the clip was left out; empty otherwise."),
     _clip("valid_duration_s", "float64", "s", "valid duration", "Recorded sound; what follows is padding."),
+    _clip("native_rate_hz", "int64", "Hz", "sampling rate", "Sampling rate of the file; -1 where unknown."),
+    _clip(
+        "clipped_share",
+        "float32",
+        "1",
+        "clipped share",
+        "Share of the recorded samples at full scale.",
+    ),
 )
 PROBLEMS = (
     Variable("subject", ("problem",), "text", "1", "subject", "File, or line of the catalogue."),
     Variable("reason", ("problem",), "text", "1", "reason", "What is wrong, and what was done about it."),
+    Variable("severity", ("problem",), "text", "1", "severity", "'fault': to be mended; 'note': to be known."),
+)
+MADE_FROM = _clip(
+    "made_from",
+    "text",
+    "1",
+    "made from",
+    "Digests of all that the row was made from; empty while it is not made. Written after everything else.",
 )
 FEATURES = (
     *FREQUENCY_AXIS,
     *TIME_AXIS,
+    MADE_FROM,
+    _clip("digest", "text", "1", "digest", "Digest of level and recorded duration; empty where left out."),
     Variable(
         "level_db",
         ("clip", "frequency", "time"),
@@ -113,6 +131,7 @@ RELEVANCE = (
     *FREQUENCY_AXIS,
     *TIME_AXIS,
     *CLASS_AXIS,
+    MADE_FROM,
     Variable(
         "relevance",
         ("clip", "frequency", "time"),
@@ -150,6 +169,14 @@ TRAINING = (
     Variable("best_epoch", ("fold",), "int64", "1", "best epoch", "Epoch whose weights were kept."),
     Variable("n_training_clips", ("fold",), "int64", "1", "training clips", "Clips trained on."),
     Variable("n_validation_clips", ("fold",), "int64", "1", "validation clips", "Clips validated on."),
+    Variable(
+        "n_later_clips",
+        ("fold",),
+        "int64",
+        "1",
+        "later clips",
+        "Clips that came after training and that a network trained today would learn from too.",
+    ),
     Variable(
         "export_difference",
         ("fold",),
@@ -282,6 +309,86 @@ REGIONS = (
     ),
 )
 
+
+def _by_network(name: str, kind: Kind, long_name: str, description: str, *dims: str) -> Variable:
+    return Variable(name, ("fold", "clip", *dims), kind, "1", long_name, description)
+
+
+EXPLANATIONS = (
+    *FREQUENCY_AXIS,
+    *TIME_AXIS,
+    *FOLD_AXIS,
+    *BAND_AXIS,
+    _axis("class_name", "text", "1", "Name of the class."),
+    _by_network(
+        "has_say",
+        "bool",
+        "say of the network",
+        "Whether the network may judge the clip: not where it learned from the same sound.",
+    ),
+    _by_network(
+        "relevance",
+        "float32",
+        "relevance",
+        "Relevance of the cell for the target's logit of one network, summed over the input channels; NaN "
+        "where the network has no say.",
+        "frequency",
+        "time",
+    ),
+    _by_network("logits", "float32", "logits", "Output of one network before softmax.", "class_name"),
+    Variable(
+        "probability",
+        ("clip", "class_name"),
+        "float64",
+        "1",
+        "probability",
+        "Mean over the networks that have a say of their softmax.",
+    ),
+    _clip("prediction", "int64", "1", "prediction", "Number of the class with the highest probability."),
+    _clip("target", "int64", "1", "target", "Number of the class that the maps of all networks explain."),
+    _clip("n_networks", "int64", "1", "networks", "Networks that have a say."),
+    _clip("votes", "int64", "1", "votes", "Networks whose highest logit is that of the prediction."),
+    _clip("corpus_clip", "text", "1", "clip of the corpus", "Clips of the corpus that are this sound, if any."),
+    Variable(
+        "mean_relevance",
+        ("clip", "frequency", "time"),
+        "float64",
+        "1",
+        "mean relevance",
+        "Relevance as a share of the map's absolute relevance, mean over networks; NaN in padding.",
+    ),
+    _clip(
+        "agreement",
+        "float64",
+        "1",
+        "agreement",
+        "Correlation of one network's map with the mean map of the others, mean over networks.",
+    ),
+    _clip(
+        "relevance_in_padding",
+        "float64",
+        "1",
+        "relevance in padding",
+        "Share of absolute relevance past the end of the recorded sound, mean over networks.",
+    ),
+    Variable(
+        "band_share",
+        ("clip", "band"),
+        "float64",
+        "1",
+        "share of relevance",
+        "Share of positive relevance in the band, mean over networks; padding left out.",
+    ),
+    Variable(
+        "band_energy_share",
+        ("clip", "band"),
+        "float64",
+        "1",
+        "share of energy",
+        "Share of the power of the clip's spectrogram in the band; padding left out.",
+    ),
+)
+
 GROUPS: Mapping[str, tuple[Variable, ...]] = {
     "clips": (*CLIPS, *CLIP_STATES),
     "problems": PROBLEMS,
@@ -290,6 +397,7 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
     "training": TRAINING,
     "statistics/performance": PERFORMANCE,
     "statistics/regions": REGIONS,
+    "explanations": EXPLANATIONS,
 }
 """Variables by kind of group; below each kind stand the representation and, for maps, the composite."""
 

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 
 from toolkit.errors import StoreError
-from toolkit.store.schema import CHUNK_LENGTHS, FILL, FORMAT_VERSION, Variable, variables_of
+from toolkit.store.schema import CHUNK_LENGTHS, FILL, FORMAT_VERSION, MADE_FROM, Variable, variables_of
 
 Attributes = Mapping[str, Any]
 WIP_SUFFIX = ".wip"
@@ -51,7 +51,8 @@ def write_group(
     """Write a group, in the place of whatever group was there.
 
     Variables of ``data`` are written; those named in ``empty`` are created, as long as ``sizes`` says
-    along each dimension, to be filled by ``write_rows``.
+    along each dimension, to be filled by ``write_rows``. Variables that the attribute ``nominal`` lists are
+    marked so: their values were supposed, not measured.
     """
     known = variables_of(group)
     _ensure_parents(store, group)
@@ -62,6 +63,8 @@ def write_group(
         variable = _known(known, group, name)
         array = _create(root, variable, _checked(variable, values).shape)
         array[...] = _as_stored(variable, values)
+        if name in (attributes or {}).get("nominal", ()):
+            array.attrs["nominal"] = True
     for name in empty:
         variable = _known(known, group, name)
         _create(root, variable, tuple((sizes or {})[dim] for dim in variable.dims))
@@ -71,6 +74,9 @@ def write_group(
 def write_rows(store: Path, group: str, rows: slice, data: Mapping[str, np.ndarray]) -> None:
     """Write the rows of one partition of a group that ``write_group`` made.
 
+    Where ``data`` says what the rows are made from, this is written last, and taken away first from the rows
+    that change: whoever kills the writer finds rows that are finished and rows that say that they are not.
+
     Raises
     ------
     StoreError
@@ -78,22 +84,21 @@ def write_rows(store: Path, group: str, rows: slice, data: Mapping[str, np.ndarr
     """
     known = variables_of(group)
     root = zarr.open_group(store / group, mode="r+", zarr_format=3)
-    for name, values in data.items():
-        variable = _known(known, group, name)
-        array = root[name]
-        if not isinstance(array, zarr.Array):
-            raise StoreError(f"{store}/{group}/{name} is not an array: remove the store and run again")
-        expected = (rows.stop - rows.start, *array.shape[1:])
-        if rows.stop > array.shape[0]:
-            raise StoreError(f"{group}/{name}: rows up to {rows.stop} do not fit in {array.shape[0]}")
-        if _checked(variable, values).shape != expected:
-            raise StoreError(f"{group}/{name}: rows have shape {values.shape}, the store expects {expected}")
-        array[rows] = _as_stored(variable, values)
+    arrays = {name: _target(root, _known(known, group, name), rows, values) for name, values in data.items()}
+    keys = data.get(MADE_FROM.name)
+    if keys is not None:
+        array = arrays.pop(MADE_FROM.name)
+        held = np.asarray(array[rows])
+        array[rows] = np.where(held == keys, keys, "").astype(object)
+    for name, each in arrays.items():
+        each[rows] = _as_stored(known[name], data[name])
+    if keys is not None:
+        array[rows] = _as_stored(MADE_FROM, keys)
 
 
 def set_attributes(store: Path, group: str, attributes: Attributes) -> None:
-    """Replace what a group says of itself."""
-    zarr.open_group(store / group, mode="r+", zarr_format=3).attrs.put(dict(attributes))
+    """Set what a group says of itself; what ``attributes`` do not name stays."""
+    zarr.open_group(store / group, mode="r+", zarr_format=3).attrs.update(dict(attributes))
 
 
 def sweep(store: Path) -> None:
@@ -102,6 +107,25 @@ def sweep(store: Path) -> None:
         path.unlink(missing_ok=True)
     for path in store.parent.glob(f"{store.name}.*{WIP_SUFFIX}"):
         shutil.rmtree(path)
+
+
+def _target(root: zarr.Group, variable: Variable, rows: slice, values: np.ndarray) -> zarr.Array:
+    """Return the array that takes the rows of a variable.
+
+    Raises
+    ------
+    StoreError
+        It does not take these.
+    """
+    name, array = f"{root.name}/{variable.name}".lstrip("/"), root[variable.name]
+    if not isinstance(array, zarr.Array):
+        raise StoreError(f"{name} is not an array: remove the store and run again")
+    expected = (rows.stop - rows.start, *array.shape[1:])
+    if rows.stop > array.shape[0]:
+        raise StoreError(f"{name}: rows up to {rows.stop} do not fit in {array.shape[0]}")
+    if _checked(variable, values).shape != expected:
+        raise StoreError(f"{name}: rows have shape {values.shape}, the store expects {expected}")
+    return array
 
 
 def _create(root: zarr.Group, variable: Variable, shape: tuple[int, ...]) -> zarr.Array:

@@ -1,7 +1,7 @@
 """Stage ``explain``: the relevance maps of every clip, by the one network that did not train on it.
 
-A unit is a partition of one representation and composite; its blocks are the classes and folds in it. A
-block's clips go through the network together, so that a map does not depend on what else was asked for.
+A unit is a partition of one representation and composite. The clips of one class and fold in it go through the
+network together.
 """
 
 import math
@@ -20,12 +20,13 @@ from toolkit.lrp import maps
 from toolkit.lrp.engines.innvestigate import InnvestigateExplainer
 from toolkit.network import architecture, runtime
 from toolkit.network.weights import read_weights
+from toolkit.pipeline import rows as rows_of
 from toolkit.pipeline.files import digest_of
 from toolkit.pipeline.inputs import read_inputs
-from toolkit.pipeline.markers import Ingredients, Marker, Todo, Unit
+from toolkit.pipeline.rows import RowsTodo, partition_names
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages import export, train
-from toolkit.pipeline.stages.features import partition_names, row_digests
+from toolkit.pipeline.stages.features import row_digests
 from toolkit.store import write
 from toolkit.store.read import attributes, read_rows, read_whole
 from toolkit.store.schema import FILL, FREQUENCY_AXIS, OK, RELEVANCE, TIME_AXIS
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     import keras
 
 NAME = "explain"
-VERSION = 1
+VERSION = 2
 ENGINE = "innvestigate 2.1.2"
+_WORDS = ("settings or code changed", "network changed", "clip changed")
 _PER_CLIP = tuple(variable.name for variable in RELEVANCE if variable.dims[0] == "clip")
-_NO_ROWS = np.zeros(0, np.int64)
 _NO_FOLD = (-1,)
 _EMPTY = {variable.name: FILL[variable.kind] for variable in RELEVANCE if variable.dims[0] == "clip"}
 
@@ -61,8 +62,10 @@ class ExplanationJob:
     representation: Representation
     rows: slice
     blocks: tuple[Block, ...]
-    kept: Mapping[str, np.ndarray]
-    """Rows whose maps stay as they are, by composite; every other row that is not explained anew is emptied."""
+    empty: Mapping[str, np.ndarray]
+    """Rows to be emptied, by composite."""
+    made_from: Mapping[str, np.ndarray]
+    """What every row should be made from, by composite, shape (clip,)."""
     target: int | str
     n_classes: int
 
@@ -80,11 +83,9 @@ def prepare(run: Run, _tools: Tools) -> None:
     for path in sorted(run.store.glob("relevance/*/*")):
         name = "/".join(path.parts[-2:])
         if name not in wanted and path.is_dir():
-            run.markers(NAME).forget(name)
             write.remove_group(run.store, f"relevance/{name}")
     for name in sorted(wanted):
         if not (run.store / "relevance" / name / "zarr.json").exists():
-            run.markers(NAME).forget(name)
             _create_group(run, *name.split("/"))
 
 
@@ -94,52 +95,48 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     if exported.waits_for or exported.todo:
         return Plan((), (), waits_for=exported.waits_for or export.NAME)
     check_target(run)
-    units = _units(run, scope)
-    todo = run.markers(NAME).todo(units, force=force)
-    return Plan([unit for unit in units if unit.blocks], todo)
+    todo = _todo(run, scope, force)
+    names = [
+        f"{representation}/{composite}/{part}"
+        for representation in scope.representations_of(run.settings)
+        for composite in scope.composites_of(run.settings)
+        for part, _ in partition_names(_n_clips(run))
+    ]
+    return Plan(names, todo)
 
 
 def out_of_date(run: Run) -> bool:
     """Tell whether the store holds maps that today's settings, networks and clips would not make."""
-    return bool(run.markers(NAME).todo(_units(run, Scope(folds=_NO_FOLD))))
+    return any(len(item.empty) for item in _todo(run, Scope(folds=_NO_FOLD), False))
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
-    """Explain the clips of every block to be made."""
+    """Explain the clips of every partition to be made."""
     runtime.require()
-    markers = run.markers(NAME)
-    todo = {item.unit.name: item for item in plan.todo}
-    before = {name: markers.read(name) or Marker() for name in todo}
-    for group in sorted({f"relevance/{name.rpartition('/')[0]}" for name in todo}):
+    for group in sorted({f"relevance/{name.rpartition('/')[0]}" for name in plan.partitions}):
         write.set_attributes(
             run.store, group, {"explanation": to_json(run.settings.explanation), "engine": ENGINE}
         )
-    for job, _ in tools.workers.run(
-        explain_partition, _jobs(run, todo, before), lane=lambda job: job.representation
-    ):
+    jobs = _jobs(run, plan.partitions)
+    for job, _ in tools.workers.run(explain_partition, jobs, lane=lambda job: job.representation):
         for name in job.units:
-            kept = {key: before[name].blocks[key] for key in _kept(before[name], todo[name])}
-            markers.write(name, Marker({**kept, **todo[name].wanted}))
             done(name)
 
 
 def explain_partition(job: ExplanationJob) -> None:
-    """Explain the blocks of one partition, and write it with everything else that it held."""
+    """Explain the blocks of one partition, and write it with everything else that it holds."""
     settings = job.run.settings
     runtime.prepare(n_threads=settings.explanation.n_threads, eager=False)
-    groups = {name: f"relevance/{job.representation}/{name}" for name in sorted(job.kept)}
+    groups = {name: f"relevance/{job.representation}/{name}" for name in sorted(job.made_from)}
     held = {name: read_rows(job.run.store, group, _PER_CLIP, job.rows) for name, group in groups.items()}
-    for name, rows in job.kept.items():
-        # Whatever is not known to be current goes: maps of before a kill, of clips that are left out now.
-        others = np.setdiff1d(np.arange(job.rows.start, job.rows.stop), rows)
-        _put(held[name], others - job.rows.start, _EMPTY)
+    for name, rows in job.empty.items():
+        _put(held[name], rows - job.rows.start, _EMPTY)
     for block in job.blocks:
         n_batches = math.ceil(len(block.rows) / settings.explanation.batch_size)
         for rows in np.array_split(block.rows, max(1, n_batches)):
             for composite, values in _explain(job, block, rows).items():
-                _put(held[composite], rows - job.rows.start, values)
-    for name in job.units:
-        job.run.markers(NAME).remove(name)
+                places = rows - job.rows.start
+                _put(held[composite], places, {**values, "made_from": job.made_from[composite][places]})
     for name, group in groups.items():
         write.write_rows(job.run.store, group, job.rows, held[name])
 
@@ -155,7 +152,7 @@ def _explain(job: ExplanationJob, block: Block, rows: np.ndarray) -> dict[str, d
         channels=settings.training.channels,
         dynamic_range_db=settings.features.dynamic_range_db,
     )
-    explainer = _explainer(block.weights, block.digest, job.n_classes)
+    explainer = explainer_of(block.weights, block.digest, job.n_classes)
     logits = explainer.logits(inputs)
     targets = maps.targets_of(logits, clips["label"], job.target)
     valid = valid_frames(clips["valid_duration_s"], settings.features.duration_s)
@@ -173,7 +170,7 @@ def _explain(job: ExplanationJob, block: Block, rows: np.ndarray) -> dict[str, d
 
 
 @lru_cache(maxsize=64)
-def _explainer(weights: Path, _digest: str, n_classes: int) -> InnvestigateExplainer:
+def explainer_of(weights: Path, _digest: str, n_classes: int) -> InnvestigateExplainer:
     """Return the explainer of a network, built once per process."""
 
     def network() -> "keras.Model":
@@ -189,95 +186,122 @@ def _put(held: dict[str, np.ndarray], rows: np.ndarray, values: Mapping[str, obj
         held[name][rows] = value
 
 
-def _jobs(run: Run, todo: Mapping[str, Todo], before: Mapping[str, Marker]) -> list[ExplanationJob]:
+def _jobs(run: Run, todo: Mapping[str, RowsTodo]) -> list[ExplanationJob]:
     """Group the units to be made by partition and representation: their composites share a forward pass."""
     clips = read_whole(run.store, "clips")
     networks = train.current(run)
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for name in todo:
+    grouped: dict[tuple[str, str], list[RowsTodo]] = {}
+    for name, item in todo.items():
         representation, _, part = name.split("/")
-        grouped.setdefault((representation, part), []).append(name)
-    return [_job(run, [todo[name] for name in names], before, clips, networks) for names in grouped.values()]
+        grouped.setdefault((representation, part), []).append(item)
+    return [_job(run, items, clips, networks) for items in grouped.values()]
 
 
 def _job(
     run: Run,
-    items: Sequence[Todo],
-    before: Mapping[str, Marker],
+    items: Sequence[RowsTodo],
     clips: Mapping[str, np.ndarray],
     networks: Mapping[tuple[Representation, int], str],
 ) -> ExplanationJob:
-    by_composite = {item.unit.name.split("/")[1]: item for item in items}
-    representation_name, _, part_name = items[0].unit.name.split("/")
+    by_composite = {item.name.split("/")[1]: item for item in items}
+    representation_name, _, part_name = items[0].name.split("/")
     representation = next(name for name in run.settings.representations if name == representation_name)
     part = dict(partition_names(len(clips["clip"])))[part_name]
-    in_part = _blocks_in(part, clips)
+    usable = np.flatnonzero(clips["status"] == OK)
     blocks = []
-    for name, rows in in_part.items():
-        composites = tuple(composite for composite, item in by_composite.items() if name in item.blocks)
-        usable = rows[clips["status"][rows] == OK]
-        if composites and len(usable):
-            fold = int(clips["fold"][rows[0]])
-            path = run.model(representation, fold) / train.WEIGHTS_NAME
-            blocks.append(Block(usable, path, networks[representation, fold], composites))
-    kept = {
-        composite: np.concatenate([in_part[name] for name in _kept(before[item.unit.name], item)] or [_NO_ROWS])
-        for composite, item in by_composite.items()
-    }
+    for rows in _blocks_in(part, clips):
+        fold = int(clips["fold"][rows[0]])
+        path = run.model(representation, fold) / train.WEIGHTS_NAME
+        for chosen, composites in _by_rows(by_composite, np.intersect1d(rows, usable)):
+            blocks.append(Block(chosen, path, networks[representation, fold], composites))
     return ExplanationJob(
-        units=tuple(item.unit.name for item in items),
+        units=tuple(item.name for item in items),
         run=run,
         representation=representation,
         rows=part,
         blocks=tuple(blocks),
-        kept=kept,
+        empty={
+            name: np.concatenate([item.empty, np.setdiff1d(item.make, usable)])
+            for name, item in by_composite.items()
+        },
+        made_from={name: _wanted(run, representation, name)[part] for name in by_composite},
         target=check_target(run),
-        n_classes=int(clips["label"].max()) + 1,
+        n_classes=len(class_names(run)),
     )
 
 
-def _kept(before: Marker, item: Todo) -> list[str]:
-    """Return the blocks of a unit that are current and not to be made again."""
-    return [name for name in before.blocks if name not in {*item.blocks, *item.dropped}]
+def _by_rows(
+    by_composite: Mapping[str, RowsTodo], rows: np.ndarray
+) -> list[tuple[np.ndarray, tuple[str, ...]]]:
+    """Return the rows to be explained with the composites that each of them needs; alike rows together."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for row in rows.tolist():
+        composites = tuple(name for name, item in by_composite.items() if row in item.make)
+        if composites:
+            found.setdefault(composites, []).append(row)
+    return [(np.array(chosen), composites) for composites, chosen in found.items()]
 
 
-def _blocks_in(part: slice, clips: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the rows of each class and fold within a partition, by block name."""
-    found: dict[str, list[int]] = {}
+def _blocks_in(part: slice, clips: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return the rows of each class and fold within a partition."""
+    found: dict[tuple[int, str], list[int]] = {}
     for row in range(part.start, part.stop):
-        found.setdefault(f"fold {clips['fold'][row]}, {clips['class_name'][row]}", []).append(row)
-    return {name: np.array(rows) for name, rows in found.items()}
+        found.setdefault((int(clips["fold"][row]), str(clips["class_name"][row])), []).append(row)
+    return [np.array(rows) for rows in found.values()]
 
 
-def _units(run: Run, scope: Scope) -> list[Unit]:
-    """Return every unit of the settings, with what each of its blocks should be made from.
-
-    Blocks outside the scope are not asked for, but may stay only if they are what would be made today.
-    """
-    clips = read_whole(run.store, "clips")
-    networks = {name: unit.blocks["all"]["weights"] for name, unit in export.current(run).items()}
-    explanation = to_json(run.settings.explanation)
-    units = []
+def _todo(run: Run, scope: Scope, force: bool) -> list[RowsTodo]:
+    """Return what must be made in the scope, and what is out of date outside it."""
+    clips = read_whole(run.store, "clips", ("fold", "class_name"))
+    asked = np.array([scope.has_fold(int(fold)) for fold in clips["fold"]], bool)
+    asked &= np.array([scope.has_class(str(name)) for name in clips["class_name"]], bool)
+    todo = []
     for representation in run.settings.representations:
-        digests = row_digests(run, representation)
         for composite in run.settings.explanation.composites:
-            in_scope = representation in scope.representations_of(
-                run.settings
-            ) and composite in scope.composites_of(run.settings)
-            made_with = {"code": VERSION, "engine": ENGINE, **explanation, "composites": composite}
-            for part_name, part in partition_names(len(clips["clip"])):
-                wanted: dict[str, Ingredients] = {}
-                others: dict[str, Ingredients] = {}
-                for name, rows in _blocks_in(part, clips).items():
-                    fold, class_name = int(clips["fold"][rows[0]]), str(clips["class_name"][rows[0]])
-                    weights = networks.get(train.unit_name(representation, fold))
-                    if weights is None or digests is None:
-                        continue
-                    made_from = {**made_with, "network": weights, "clips": digest_of(list(digests[rows]))}
-                    asked = in_scope and scope.has_fold(fold) and scope.has_class(class_name)
-                    (wanted if asked else others)[name] = made_from
-                units.append(Unit(f"{representation}/{composite}/{part_name}", wanted, others))
-    return units
+            wanted, made = _wanted(run, representation, composite), _made(run, representation, composite)
+            in_scope = representation in scope.representations_of(run.settings)
+            make = asked & (in_scope and composite in scope.composites_of(run.settings))
+            reasons = rows_of.why(made, wanted, _WORDS)
+            if force:
+                reasons[wanted != rows_of.NOT_MADE] = rows_of.FORCED
+            out_of_date = ~make & (made != wanted) & (made != rows_of.NOT_MADE)
+            reasons[~make] = ""
+            for name, part in partition_names(len(made)):
+                todo += rows_of.todo(f"{representation}/{composite}/{name}", part, reasons, out_of_date)
+    return todo
+
+
+def _made(run: Run, representation: str, composite: str) -> np.ndarray:
+    """Return what the map of every row was made from."""
+    group = f"relevance/{representation}/{composite}"
+    if not (run.store / group).exists():
+        return np.full(_n_clips(run), rows_of.NOT_MADE, dtype=object)
+    return read_whole(run.store, group, ("made_from",))["made_from"]
+
+
+def _wanted(run: Run, representation: str, composite: str) -> np.ndarray:
+    """Return what the map of every row should be made from: recipe, network, features."""
+    fold = read_whole(run.store, "clips", ("fold",))["fold"]
+    networks = {name: str(unit.made_from["weights"]) for name, unit in export.current(run).items()}
+    digests = row_digests(run, representation)
+    if digests is None:
+        return np.full(len(fold), rows_of.NOT_MADE, dtype=object)
+    explanation = {**to_json(run.settings.explanation), "composites": composite}
+    recipe = digest_of({"code": VERSION, "engine": ENGINE, **explanation})
+    of_fold = {
+        number: networks.get(train.unit_name(representation, number), "") for number in set(fold.tolist())
+    }
+    return rows_of.line(recipe, [of_fold[number] for number in fold.tolist()], digests.tolist())
+
+
+def _n_clips(run: Run) -> int:
+    return len(read_whole(run.store, "clips", ("clip",))["clip"])
+
+
+def class_names(run: Run) -> list[str]:
+    """Return the names of the classes, in the order of their numbers."""
+    names = attributes(run.store)["class_names"]
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def check_target(run: Run) -> int | str:
@@ -291,8 +315,8 @@ def check_target(run: Run) -> int | str:
     target = run.settings.explanation.target
     if target in {"predicted", "label"}:
         return target
-    names = attributes(run.store)["class_names"]
-    if not isinstance(names, list) or target not in names:
+    names = class_names(run)
+    if target not in names:
         raise ConfigError(
             f"explanation.target={target!r} is not 'predicted', 'label' or a class of this run: {names}"
         )
@@ -303,11 +327,16 @@ def _create_group(run: Run, representation: str, composite: str) -> None:
     known = read_whole(
         run.store, f"features/{representation}", names=[axis.name for axis in (*FREQUENCY_AXIS, *TIME_AXIS)]
     )
-    names = attributes(run.store)["class_names"]
-    n_clips = len(read_whole(run.store, "clips")["clip"])
-    data = {**known, "class_name": np.array(names, dtype=object)}
-    sizes = {"clip": n_clips, "frequency": N_BINS, "time": N_FRAMES, "class_name": len(data["class_name"])}
-    write.write_group(run.store, f"relevance/{representation}/{composite}", data, empty=_PER_CLIP, sizes=sizes)
+    data = {**known, "class_name": np.array(class_names(run), dtype=object)}
+    sizes = {
+        "clip": _n_clips(run),
+        "frequency": N_BINS,
+        "time": N_FRAMES,
+        "class_name": len(data["class_name"]),
+    }
+    group = f"relevance/{representation}/{composite}"
+    marks = {"nominal": attributes(run.store)["nominal"]}
+    write.write_group(run.store, group, data, attributes=marks, empty=_PER_CLIP, sizes=sizes)
 
 
 STAGE = Stage(NAME, plan, execute, prepare)

@@ -20,13 +20,13 @@ from toolkit.pipeline.files import digest_bytes, digest_of, write_bytes
 from toolkit.pipeline.inputs import read_inputs
 from toolkit.pipeline.markers import Marker, Markers, Unit
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
-from toolkit.pipeline.stages import train
+from toolkit.pipeline.stages import features, train
 from toolkit.store import write
 from toolkit.store.read import read_whole
 from toolkit.store.schema import OK
 
 NAME = "export"
-VERSION = 1
+VERSION = 2
 NETWORK_NAME = "network.onnx"
 SUMMARY = "summary"
 N_CHECKED_CLIPS = 64
@@ -58,9 +58,8 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     summaries = [_summary_unit(run, name, exported) for name in scope.representations_of(run.settings)]
     markers = run.markers(NAME)
     todo = markers.todo(units, force=force)
-    return Plan(
-        [*units, *summaries], [*todo, *markers.todo(summaries, force="networks are new" if todo else force)]
-    )
+    names = [unit.name for unit in (*units, *summaries)]
+    return Plan(names, [*todo, *markers.todo(summaries, force="networks are new" if todo else force)])
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
@@ -73,17 +72,17 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
     """
     runtime.require()
     markers = run.markers(NAME)
-    todo = {item.unit.name: item for item in plan.todo}
+    todo = {name: item.unit for name, item in plan.whole.items()}
     networks = [name for name in todo if not name.endswith(SUMMARY)]
     for job, result in tools.workers.run(export_network, [_job(run, name) for name in networks]):
         file = str((job.folder / NETWORK_NAME).relative_to(run.folder))
-        markers.write(job.name, Marker(todo[job.name].unit.blocks, result, (file,)))
+        markers.write(job.name, Marker(todo[job.name].made_from, result, (file,)))
         done(job.name)
     for name in sorted(set(todo) - set(networks)):
         markers.remove(name)
-        _write_summary(run, name.removesuffix(f"/{SUMMARY}"), digest_of(todo[name].unit.blocks))
+        _write_summary(run, name.removesuffix(f"/{SUMMARY}"), digest_of(todo[name].made_from))
         file = f"{run.store.name}/training/{name.removesuffix(f'/{SUMMARY}')}/zarr.json"
-        markers.write(name, Marker(todo[name].unit.blocks, files=(file,)))
+        markers.write(name, Marker(todo[name].made_from, files=(file,)))
         done(name)
 
 
@@ -91,7 +90,7 @@ def current(run: Run) -> dict[str, Unit]:
     """Return the unit of every network that is trained, exported and up to date."""
     markers = run.markers(NAME)
     units = (_unit(run, rep, fold, digest) for (rep, fold), digest in train.current(run).items())
-    return {unit.name: unit for unit in units if markers.is_current(unit)}
+    return {unit.name: unit for unit in units if not markers.outstanding(unit)}
 
 
 def export_network(job: ExportJob) -> dict[str, object]:
@@ -120,16 +119,16 @@ def export_network(job: ExportJob) -> dict[str, object]:
 
 def _unit(run: Run, representation: str, fold: int, weights: str) -> Unit:
     ingredients = {"code": VERSION, "weights": weights, "tolerance": run.settings.quality.export_tolerance}
-    return Unit(train.unit_name(representation, fold), {"all": ingredients})
+    return Unit(train.unit_name(representation, fold), ingredients)
 
 
 def _summary_unit(run: Run, representation: str, exported: dict[str, Unit]) -> Unit:
-    networks = {
-        name: digest_of(unit.blocks) for name, unit in exported.items() if name.startswith(f"{representation}/")
-    }
-    store = run.markers("features").read("catalogue")
-    ingredients = {"code": VERSION, "networks": networks, "store": digest_of(store.blocks if store else None)}
-    return Unit(f"{representation}/{SUMMARY}", {"all": ingredients})
+    mine = [unit for name, unit in exported.items() if name.startswith(f"{representation}/")]
+    networks = {unit.name: digest_of(unit.made_from) for unit in mine}
+    catalogue = run.markers(features.NAME).read(features.CATALOGUE)
+    known = digest_of(catalogue.made_from if catalogue else None)
+    ingredients = {"code": VERSION, "networks": networks, "catalogue": known}
+    return Unit(f"{representation}/{SUMMARY}", ingredients)
 
 
 def _job(run: Run, name: str) -> ExportJob:
@@ -184,6 +183,7 @@ def _write_summary(run: Run, representation: str, key: str) -> None:
             **data,
             **{name: np.array([record[name] for record in records], np.int64) for name in counts},
             "fold": np.array(folds, np.int64),
+            "n_later_clips": np.array([train.n_later_clips(run, representation, fold) for fold in folds]),
             "epoch": np.arange(1, n_epochs + 1, dtype=np.int64),
             "export_difference": np.array(differences, np.float64),
         },

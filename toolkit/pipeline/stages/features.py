@@ -1,33 +1,42 @@
 """Stage ``features``: the catalogue and the spectrograms of every clip, into a store made for them.
 
-A unit is a partition of rows; its blocks are the representations.
+A unit is a partition of one representation. When the catalogue changed, a new store is made for it, and rows
+of clips that are as they were, with all that is known of them, are taken over from the old one.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from toolkit.config import N_BINS, N_FRAMES, FeatureSettings, Representation, Settings, to_json
+from toolkit.config import FeatureSettings, Representation, Settings, to_json
 from toolkit.corpus import sources
-from toolkit.corpus.audio import read_clip
 from toolkit.corpus.catalogue import Catalogue, Clip
-from toolkit.errors import ClipError, CorpusError
+from toolkit.errors import CorpusError
 from toolkit.features import spectrogram
-from toolkit.pipeline.events import Trouble
+from toolkit.pipeline import reading, rows
+from toolkit.pipeline.events import CorpusChanged, Trouble
 from toolkit.pipeline.files import FileDigests, digest_bytes, digest_of
-from toolkit.pipeline.markers import Ingredients, Marker, Markers, Unit
+from toolkit.pipeline.markers import Marker, Todo, Unit
+from toolkit.pipeline.rows import RowsTodo, partition_names
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
-from toolkit.store import write
-from toolkit.store.read import read_whole
-from toolkit.store.schema import FORMAT_VERSION, LEFT_OUT, OK, PENDING, partitions
+from toolkit.store import carry, write
+from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.store.schema import CLIP_STATES, FORMAT_VERSION, LEFT_OUT, OK, PENDING
 
 NAME = "features"
-VERSION = 1
+VERSION = 2
 """Raised when the same sound and settings would give other spectrograms."""
 CATALOGUE = "catalogue"
+CHANGED = "changed"
+FILE_DIGESTS = "file-digests.json"
+"""Where a run remembers what was in the files of its corpus."""
+_WORDS = ("settings or code changed", CHANGED)
+_STATES = [variable.name for variable in CLIP_STATES]
+_BYTES_AT_ONCE = 1 << 25
+"""Sound analysed at once; longer clips come fewer at a time."""
 
 
 @dataclass(frozen=True)
@@ -35,213 +44,148 @@ class Partition:
     """A job: the clips of one partition and what to make of them. Picklable."""
 
     name: str
-    markers: Markers
     store: Path
     root: Path
     rows: slice
     clips: tuple[Clip, ...]
-    representations: tuple[Representation, ...]
-    settings: FeatureSettings
+    make: Mapping[Representation, np.ndarray]
+    """Which clips to make the features of, booleans, shape (clip,)."""
+    made_from: Mapping[Representation, np.ndarray]
+    """What the features of each clip should be made from, shape (clip,)."""
+    settings: Settings
     with_mask: bool
 
 
-def prepare(run: Run, _tools: Tools) -> None:
-    """Make the synthetic corpus if it is the source, and an empty store for the catalogue as it is now."""
-    catalogue = sources.read(run.settings.source, run.folder, run.settings.seed)
+def prepare(run: Run, tools: Tools) -> None:
+    """Make the synthetic corpus if it is the source, and a store for the catalogue as it is now."""
+    catalogue = _catalogue(run)
     unit = _catalogue_unit(catalogue, run.settings)
     markers = run.markers(NAME)
     if run.store.exists() and not markers.outstanding(unit):
         return
     for name in run.settings.representations:
-        spectrogram.check(name, run.settings.features)
+        spectrogram.check(name, reading.analysis(run.settings))
+    source = carry.rows_before(run.store, [clip.name for clip in catalogue.clips])
+    for change in _changes(run, catalogue, source):
+        tools.emit(change)
     with write.new_store(run.store, _about(catalogue, run.settings)) as store:
         _fill_store(store, catalogue, run.settings)
-        for stage in (NAME, "explain", "statistics", "report"):
+        _carry_over(run.store, store, source)
+        for stage in ("statistics", "report"):
             run.markers(stage).forget()
-    markers.write(unit.name, Marker(unit.blocks))
+    markers.write(unit.name, Marker(unit.made_from))
 
 
 def plan(run: Run, scope: Scope, force: bool) -> Plan:
-    """Compare every partition with the files that it is made from."""
+    """Compare every clip with the files that its features were made from."""
     if not sources.exists(run.settings.source, run.folder, run.settings.seed):
         return Plan((), (), waits_for="the synthetic corpus, which is made first")
-    catalogue = sources.read(run.settings.source, run.folder, run.settings.seed)
-    markers = run.markers(NAME)
+    catalogue = _catalogue(run)
     head = _catalogue_unit(catalogue, run.settings)
-    units = [head, *_partition_units(run, catalogue, scope)]
-    anew = not run.store.exists() or bool(markers.outstanding(head))
-    why = "the catalogue is new" if anew else "forced" if force else ""
-    todo = [*markers.todo(units[:1]), *markers.todo(units[1:], force=why)]
+    reason = run.markers(NAME).outstanding(head) if run.store.exists() else rows.MISSING
+    wanted = _made_from(run, catalogue)
+    source = carry.rows_before(run.store, [clip.name for clip in catalogue.clips])
+    units = [CATALOGUE]
+    todo: list[Todo | RowsTodo] = [Todo(head, reason)] if reason else []
+    for name in scope.representations_of(run.settings):
+        reasons = _reasons(run, name, wanted[name], source)
+        if force:
+            reasons[:] = rows.FORCED
+        for part_name, part in partition_names(len(reasons)):
+            units.append(f"{name}/{part_name}")
+            todo += rows.todo(units[-1], part, reasons)
     return Plan(units, todo)
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Read the clips of every partition to be made and write their spectrograms."""
-    catalogue = sources.read(run.settings.source, run.folder, run.settings.seed)
-    markers = run.markers(NAME)
+    catalogue = _catalogue(run)
     for problem in catalogue.problems:
-        tools.emit(Trouble(problem.subject, problem.reason))
-    todo = {item.unit.name: item for item in plan.todo if item.unit.name != CATALOGUE}
-    jobs = [_job(run, catalogue, name, item.blocks) for name, item in todo.items()]
-    before = {name: markers.read(name) or Marker() for name in todo}
-    for job, digests in tools.workers.run(compute, jobs):
-        item, old = todo[job.name], before[job.name]
-        rows = {**old.rows, **digests}
-        markers.write(job.name, Marker({**old.blocks, **item.wanted}, {"rows": rows}))
-        done(job.name)
+        tools.emit(Trouble(problem.subject, problem.reason, problem.severity))
+    changed = {
+        catalogue.clips[row].name
+        for item in plan.partitions.values()
+        for row, why in zip(item.make, item.why, strict=True)
+        if why == CHANGED
+    }
+    if changed:
+        tools.emit(CorpusChanged("changed", tuple(sorted(changed)), len(catalogue.clips) - len(changed)))
+    for job, _ in tools.workers.run(compute, _jobs(run, catalogue, plan)):
+        for name in job.make:
+            done(f"{name}/{job.name}")
     _report_left_out(run, tools)
 
 
-def compute(job: Partition) -> dict[str, list[str]]:
-    """Write one partition; return, per representation, a digest of every row ('' where left out)."""
-    made = [_clip_features(clip, job) for clip in job.clips]
-    states = {
-        "status": np.array([LEFT_OUT if error else OK for error, *_ in made], dtype=object),
-        "error": np.array([error for error, *_ in made], dtype=object),
-        "valid_duration_s": np.array([duration for _, duration, _ in made], dtype=np.float64),
-    }
-    job.markers.remove(job.name)
+def compute(job: Partition) -> None:
+    """Make the features of some clips of one partition."""
+    states = read_rows(job.store, "clips", _STATES, job.rows)
+    cells = {name: read_rows(job.store, f"features/{name}", _cells(job), job.rows) for name in job.make}
+    needed = np.flatnonzero(np.any([*job.make.values()], axis=0))
+    n_at_once = max(1, _BYTES_AT_ONCE // reading.bytes_per_clip(job.settings))
+    for some in np.array_split(needed, math.ceil(len(needed) / n_at_once)):
+        found = [reading.read(job.clips[place], job.root, job.settings) for place in some]
+        _put(states, some, states_of(found))
+        for name, make in job.make.items():
+            chosen = [each for each, wanted in zip(found, make[some], strict=True) if wanted]
+            _put(cells[name], some[make[some]], _features(chosen, name, job))
     write.write_rows(job.store, "clips", job.rows, states)
-    digests: dict[str, list[str]] = {}
-    for name in job.representations:
-        data = {key: np.stack([cells[name][key] for *_, cells in made]) for key in made[0][-1][name]}
-        write.write_rows(job.store, f"features/{name}", job.rows, data)
-        digests[name] = [
-            _row_digest(error, duration, cells[name]["level_db"]) for error, duration, cells in made
-        ]
-    return digests
+    for name, held in cells.items():
+        held["made_from"] = np.where(job.make[name], job.made_from[name], held["made_from"])
+        write.write_rows(job.store, f"features/{name}", job.rows, held)
+
+
+def _put(held: Mapping[str, np.ndarray], places: np.ndarray, values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        held[name][places] = value
 
 
 def row_digests(run: Run, representation: str) -> np.ndarray | None:
-    """Return a digest of the features of every row, or nothing while some are missing."""
-    status = read_whole(run.store, "clips", ("status",))["status"]
-    found: list[str] = []
-    for name, _ in partition_names(len(status)):
-        marker = run.markers(NAME).read(name)
-        if marker is None or representation not in marker.rows:
-            return None
-        found += marker.rows[representation]
+    """Return a digest of the features of every row ('' where left out), or nothing while some are missing."""
+    if not (run.store / "features" / representation).exists():
+        return None
+    found = read_whole(run.store, f"features/{representation}", ("made_from", "digest"))
+    if (found["made_from"] == rows.NOT_MADE).any():
+        return None
     # A clip may have broken since, and only another representation have noticed.
-    return np.where(status == OK, np.array(found, dtype=object), "")
+    status = read_whole(run.store, "clips", ("status",))["status"]
+    return np.where(status == OK, found["digest"], "")
 
 
-def partition_names(n_clips: int) -> list[tuple[str, slice]]:
-    """Return the name and the rows of every partition."""
-    return [(f"part-{number:04d}", rows) for number, rows in enumerate(partitions(n_clips))]
+def are_made_as_today(run: Run, representation: Representation) -> bool:
+    """Tell whether today's code and settings made the features of all clips, whatever became of the files."""
+    if not (run.store / "features" / representation).exists():
+        return False
+    made = read_whole(run.store, f"features/{representation}", ("made_from",))["made_from"]
+    return {line.split()[0] for line in made.tolist() if line} == {_recipe(run.settings, representation)}
 
 
-def _clip_features(
-    clip: Clip, job: Partition
-) -> tuple[str, float, dict[Representation, dict[str, np.ndarray]]]:
-    """Return why a clip is left out ('' if it is not), its recorded seconds and its cells."""
-    try:
-        return "", *_cells(clip, job)
-    except ClipError as error:
-        # The message names the file as it was opened; a store names it within its corpus.
-        reason = str(error).replace(f"{job.root}/", "")
-        return reason, math.nan, {name: _empty(job) for name in job.representations}
+def features_digest(level_db: np.ndarray, recorded_s: float) -> str:
+    """Return what tells the features of a clip from those of any other sound.
+
+    Parameters
+    ----------
+    level_db
+        Shape (bin, frame), float32.
+    recorded_s
+        Seconds of sound; the rest of the clip is padding.
+    """
+    return digest_bytes(level_db.tobytes(), np.float64(recorded_s).tobytes())
 
 
-def _cells(clip: Clip, job: Partition) -> tuple[float, dict[Representation, dict[str, np.ndarray]]]:
-    samples, recorded_s = _read(clip, clip.path, job)
-    cells: dict[Representation, dict[str, np.ndarray]] = {}
-    for name in job.representations:
-        power = spectrogram.power(samples, name, job.settings)
-        cells[name] = {"level_db": spectrogram.level_db(power, job.settings.dynamic_range_db)}
-        if job.with_mask:
-            cells[name]["object_mask"] = _mask(clip, name, job)
-    return recorded_s, cells
-
-
-def _mask(clip: Clip, representation: Representation, job: Partition) -> np.ndarray:
-    if clip.object_path is None or clip.background_path is None:
-        return np.zeros((N_BINS, N_FRAMES), bool)
-    of_object, of_background = (
-        spectrogram.power(_read(clip, path, job)[0], representation, job.settings)
-        for path in (clip.object_path, clip.background_path)
-    )
-    louder: np.ndarray = of_object > of_background
-    return louder
-
-
-def _read(clip: Clip, path: str, job: Partition) -> tuple[np.ndarray, float]:
-    settings = job.settings
-    announced_s = clip.end_s - clip.start_s
-    return read_clip(
-        job.root / path,
-        sample_rate_hz=settings.sample_rate_hz,
-        duration_s=settings.duration_s,
-        announced_s=math.inf if math.isnan(announced_s) else announced_s,
-    )
-
-
-def _empty(job: Partition) -> dict[str, np.ndarray]:
-    cells: dict[str, np.ndarray] = {"level_db": np.full((N_BINS, N_FRAMES), np.nan, np.float32)}
-    return {**cells, "object_mask": np.zeros((N_BINS, N_FRAMES), bool)} if job.with_mask else cells
-
-
-def _row_digest(error: str, valid_duration_s: float, level_db: np.ndarray) -> str:
-    return "" if error else digest_bytes(level_db.tobytes(), np.float64(valid_duration_s).tobytes())
-
-
-def _catalogue_unit(catalogue: Catalogue, settings: Settings) -> Unit:
-    ingredients: Ingredients = {
-        "format": FORMAT_VERSION,
-        "source": settings.source.kind,
-        "clips": digest_of([asdict(clip) for clip in catalogue.clips]),
-        "problems": digest_of([asdict(problem) for problem in catalogue.problems]),
-        "features": to_json(settings.features),
-        "representations": list(settings.representations),
-    }
-    return Unit(CATALOGUE, {"all": ingredients})
-
-
-def _partition_units(run: Run, catalogue: Catalogue, scope: Scope) -> list[Unit]:
-    digests = FileDigests(run.folder / "file-digests.json")
-    content = [_content(clip, catalogue.root, digests) for clip in catalogue.clips]
-    digests.remember()
-    made_from = {
-        name: {"code": VERSION, "settings": to_json(run.settings.features)}
-        for name in scope.representations_of(run.settings)
-    }
-    return [
-        Unit(name, {key: {**value, "clips": digest_of(content[rows])} for key, value in made_from.items()})
-        for name, rows in partition_names(len(catalogue.clips))
-    ]
-
-
-def _content(clip: Clip, root: Path, digests: FileDigests) -> list[object]:
-    paths = [path for path in (clip.path, clip.object_path, clip.background_path) if path]
-    return [clip.name, clip.start_s, clip.end_s, *(digests(root / path) for path in paths)]
-
-
-def _job(run: Run, catalogue: Catalogue, name: str, blocks: Sequence[str]) -> Partition:
-    rows = dict(partition_names(len(catalogue.clips)))[name]
-    return Partition(
-        name=name,
-        markers=run.markers(NAME),
-        store=run.store,
-        root=catalogue.root,
-        rows=rows,
-        clips=catalogue.clips[rows],
-        representations=tuple(rep for rep in run.settings.representations if rep in blocks),
-        settings=run.settings.features,
-        with_mask=catalogue.has_stems,
-    )
-
-
-def _about(catalogue: Catalogue, settings: Settings) -> dict[str, object]:
-    """Return what a store says of itself: nothing that depends on where the corpus lies."""
+def states_of(readings: Sequence[reading.Reading]) -> dict[str, list[object]]:
+    """Return the variables that say how reading the clips went, by name."""
     return {
-        "class_names": list(catalogue.class_names),
-        "source": settings.source.kind,
-        "features": to_json(settings.features),
+        "status": [LEFT_OUT if sound.error else OK for sound in readings],
+        "error": [sound.error for sound in readings],
+        "valid_duration_s": [sound.recorded_s for sound in readings],
+        "native_rate_hz": [sound.native_rate_hz for sound in readings],
+        "clipped_share": [sound.clipped_share for sound in readings],
     }
 
 
-def _fill_store(store: Path, catalogue: Catalogue, settings: Settings) -> None:
-    clips = catalogue.clips
-    table: dict[str, np.ndarray] = {
+def columns_of(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    """Return the variables that a catalogue knows of its clips, by name, each of shape (clip,)."""
+    return {
         "clip": _text(clip.name for clip in clips),
         "path": _text(clip.path for clip in clips),
         "class_name": _text(clip.class_name for clip in clips),
@@ -251,30 +195,171 @@ def _fill_store(store: Path, catalogue: Catalogue, settings: Settings) -> None:
         "start_s": np.array([clip.start_s for clip in clips], np.float64),
         "end_s": np.array([clip.end_s for clip in clips], np.float64),
         "salience": np.array([clip.salience for clip in clips], np.int64),
-        "status": _text(PENDING for _ in clips),
     }
-    empty = ("error", "valid_duration_s")
-    write.write_group(store, "clips", table, empty=empty, sizes={"clip": len(clips)})
-    problems = catalogue.problems
-    write.write_group(
-        store,
-        "problems",
+
+
+def _catalogue(run: Run) -> Catalogue:
+    settings = run.settings
+    return sources.read(settings.source, run.folder, settings.seed, duration_s=settings.features.duration_s)
+
+
+def _reasons(run: Run, representation: str, wanted: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return why each clip's features must be made ('' if they need not), shape (clip,)."""
+    held = np.full(len(wanted), rows.NOT_MADE, dtype=object)
+    known = source != carry.NEW
+    if known.any() and (run.store / "features" / representation).exists():
+        before = read_whole(run.store, f"features/{representation}", ("made_from",))["made_from"]
+        held[known] = before[source[known]]
+    return rows.why(held, wanted, _WORDS)
+
+
+def _made_from(run: Run, catalogue: Catalogue) -> dict[Representation, np.ndarray]:
+    """Return what the features of every clip should be made from, by representation."""
+    digests = FileDigests(run.folder / FILE_DIGESTS)
+    content = [digest_of(_content(clip, catalogue.root, digests)) for clip in catalogue.clips]
+    digests.remember()
+    return {name: rows.line(_recipe(run.settings, name), content) for name in run.settings.representations}
+
+
+def _recipe(settings: Settings, representation: Representation) -> str:
+    """Return a digest of all that features are made from, but for the files."""
+    recipe = {"code": VERSION, "settings": to_json(settings.features), "source": _reading_of(settings)}
+    return digest_of({**recipe, "representation": representation})
+
+
+def _content(clip: Clip, root: Path, digests: FileDigests) -> list[object]:
+    paths = [path for path in (clip.path, clip.object_path, clip.background_path) if path]
+    files = [[path, digests(root / path)] for path in paths]
+    return [clip.start_s, clip.end_s, clip.is_excerpt, files]
+
+
+def _reading_of(settings: Settings) -> list[object]:
+    """Return what decides how files are read, beside the settings of features."""
+    return ["pictures", settings.source.fmax_hz] if settings.source.kind == "pictures" else ["sound"]
+
+
+def _jobs(run: Run, catalogue: Catalogue, plan: Plan) -> Iterator[Partition]:
+    """Yield the partitions to be made: representations share the reading of sound."""
+    wanted = _made_from(run, catalogue)
+    for part_name, part in partition_names(len(catalogue.clips)):
+        make = {}
+        for name in run.settings.representations:
+            item = plan.partitions.get(f"{name}/{part_name}")
+            if item:
+                make[name] = np.isin(np.arange(part.start, part.stop), item.make)
+        if make:
+            yield Partition(
+                name=part_name,
+                store=run.store,
+                root=catalogue.root,
+                rows=part,
+                clips=catalogue.clips[part],
+                make=make,
+                made_from={name: wanted[name][part] for name in make},
+                settings=run.settings,
+                with_mask=catalogue.has_stems,
+            )
+
+
+def _cells(job: Partition) -> tuple[str, ...]:
+    return ("level_db", "digest", "made_from", *(("object_mask",) if job.with_mask else ()))
+
+
+def _features(
+    sounds: list[reading.Reading], representation: Representation, job: Partition
+) -> dict[str, np.ndarray]:
+    level_db = reading.levels(sounds, representation, job.settings)
+    digests = [
+        "" if sound.error else features_digest(level, sound.recorded_s)
+        for sound, level in zip(sounds, level_db, strict=True)
+    ]
+    cells = {"level_db": level_db, "digest": np.array(digests, dtype=object)}
+    if job.with_mask:
+        cells["object_mask"] = reading.object_masks(sounds, representation, job.settings)
+    return cells
+
+
+def _changes(run: Run, catalogue: Catalogue, source: np.ndarray) -> list[CorpusChanged]:
+    """Say which clips are new in the catalogue and which are gone from it; nothing of a first run."""
+    if not (source != carry.NEW).any():
+        return []
+    now = [clip.name for clip in catalogue.clips]
+    new = [name for name, row in zip(now, source, strict=True) if row == carry.NEW]
+    before = read_whole(run.store, "clips", ("clip",))["clip"].tolist()
+    gone = sorted(set(before) - set(now))
+    changes = (("new", new), ("gone", gone))
+    return [CorpusChanged(what, tuple(names), len(now) - len(new)) for what, names in changes if names]
+
+
+def _carry_over(old: Path, new: Path, source: np.ndarray) -> None:
+    """Take over what the old store knows of clips: states, features, maps.
+
+    What is out of date in it shows by what it was made from.
+    """
+    if not (source != carry.NEW).any():
+        return
+    carry.carry_rows(old, new, "clips", source, _STATES)
+    about = (attributes(old), attributes(new))
+    if about[0]["features"] == about[1]["features"]:
+        for group in set(carry.groups_below(old, "features")) & set(carry.groups_below(new, "features")):
+            carry.carry_rows(old, new, group, source)
+    if about[0]["class_names"] == about[1]["class_names"]:
+        for group in carry.groups_below(old, "relevance"):
+            carry.carry_group(old, new, group, source)
+
+
+def _catalogue_unit(catalogue: Catalogue, settings: Settings) -> Unit:
+    return Unit(
+        CATALOGUE,
         {
-            "subject": _text(problem.subject for problem in problems),
-            "reason": _text(problem.reason for problem in problems),
+            "format": FORMAT_VERSION,
+            "source": _reading_of(settings),
+            "clips": digest_of([_facts(clip) for clip in catalogue.clips]),
+            "problems": digest_of([_facts(problem) for problem in catalogue.problems]),
+            "features": to_json(settings.features),
+            "representations": list(settings.representations),
         },
     )
+
+
+def _facts(item: object) -> list[object]:
+    return [getattr(item, field.name) for field in fields(item)]  # type: ignore[arg-type]
+
+
+def _about(catalogue: Catalogue, settings: Settings) -> dict[str, object]:
+    """Return what a store says of itself: nothing that depends on where the corpus lies."""
+    return {
+        "class_names": list(catalogue.class_names),
+        "source": settings.source.kind,
+        "features": to_json(reading.analysis(settings)),
+        "nominal": list(reading.nominal(settings)),
+    }
+
+
+def _fill_store(store: Path, catalogue: Catalogue, settings: Settings) -> None:
+    clips = catalogue.clips
+    table = {**columns_of(clips), "status": _text(PENDING for _ in clips)}
+    empty = tuple(name for name in _STATES if name != "status")
+    write.write_group(store, "clips", table, empty=empty, sizes={"clip": len(clips)})
+    problems = catalogue.problems
+    columns = {name: _text(getattr(problem, name) for problem in problems) for name in _PROBLEM}
+    write.write_group(store, "problems", columns)
     for name in settings.representations:
-        _create_features(store, name, catalogue, settings.features)
+        _create_features(store, name, catalogue, settings)
+
+
+_PROBLEM = ("subject", "reason", "severity")
 
 
 def _create_features(
-    store: Path, representation: Representation, catalogue: Catalogue, settings: FeatureSettings
+    store: Path, representation: Representation, catalogue: Catalogue, settings: Settings
 ) -> None:
-    axes = asdict(spectrogram.axes(representation, settings))
-    sizes = {"clip": len(catalogue.clips), "frequency": N_BINS, "time": N_FRAMES}
-    empty = ("level_db", "object_mask") if catalogue.has_stems else ("level_db",)
-    write.write_group(store, f"features/{representation}", axes, empty=empty, sizes=sizes)
+    analysis: FeatureSettings = reading.analysis(settings)
+    axes = asdict(spectrogram.axes(representation, analysis))
+    sizes = {"clip": len(catalogue.clips), "frequency": axes["frequency"].size, "time": axes["time"].size}
+    cells = ("level_db", "digest", "made_from", *(("object_mask",) if catalogue.has_stems else ()))
+    marks = {"nominal": list(reading.nominal(settings))}
+    write.write_group(store, f"features/{representation}", axes, attributes=marks, empty=cells, sizes=sizes)
 
 
 def _text(values: Iterable[str]) -> np.ndarray:
@@ -282,7 +367,7 @@ def _text(values: Iterable[str]) -> np.ndarray:
 
 
 def _report_left_out(run: Run, tools: Tools) -> None:
-    clips = read_whole(run.store, "clips")
+    clips = read_whole(run.store, "clips", ("path", "error", "status"))
     for path, error in zip(clips["path"], clips["error"], strict=True):
         if error:
             tools.emit(Trouble(str(path), str(error)))

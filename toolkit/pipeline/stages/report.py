@@ -36,20 +36,19 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
         return Plan((), (), waits_for=statistics.NAME)
     made_from = {"templates and code": _code_digest(), "store": _store_digest(run.store)}
     units = [
-        Unit(file, {"all": made_from})
+        Unit(file, made_from)
         for file, class_name in render.pages(run.store).items()
         if not scope.classes or class_name in scope.classes
     ]
-    return Plan(units, run.markers(NAME).todo(units, force=force))
+    return Plan([unit.name for unit in units], run.markers(NAME).todo(units, force=force))
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Render the pages of the plan."""
     markers = run.markers(NAME)
-    todo = {item.unit.name: item for item in plan.todo}
-    for job, _ in tools.workers.run(write_page, [PageJob(run, name) for name in todo]):
+    for job, _ in tools.workers.run(write_page, [PageJob(run, name) for name in plan.whole]):
         file = str((run.reports / job.file).relative_to(run.folder))
-        markers.write(job.file, Marker(todo[job.file].unit.blocks, files=(file,)))
+        markers.write(job.file, Marker(plan.whole[job.file].unit.made_from, files=(file,)))
         done(job.file)
 
 

@@ -14,6 +14,7 @@ from toolkit.config import StatisticsSettings, to_json
 from toolkit.errors import ConfigError, QualityError
 from toolkit.features.bands import Band, bands_from_edges, bins_by_band
 from toolkit.features.spectrogram import valid_frames
+from toolkit.pipeline import reading
 from toolkit.pipeline.files import digest_of
 from toolkit.pipeline.markers import Marker, Unit
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
@@ -31,7 +32,7 @@ from toolkit.store.schema import (
 )
 
 NAME = "statistics"
-VERSION = 1
+VERSION = 2
 _AXES = tuple(axis.name for axis in (*FREQUENCY_AXIS, *TIME_AXIS))
 
 
@@ -74,12 +75,13 @@ def plan(run: Run, _scope: Scope, force: bool) -> Plan:
     if not run.store.exists() or explain.out_of_date(run):
         return Plan((), (), waits_for=explain.NAME)
     units = []
+    grouping = _grouping(run)
     for representation, maps in _sources(run).items():
-        units.append(_unit(run, f"performance/{representation}", [*maps.values()]))
-        units += [_unit(run, f"regions/{name}", [made_from]) for name, made_from in maps.items()]
+        units.append(_unit(run, f"performance/{representation}", [grouping, *maps.values()]))
+        units += [_unit(run, f"regions/{name}", [grouping, made_from]) for name, made_from in maps.items()]
     if not units:
         return Plan((), (), waits_for=explain.NAME)
-    return Plan(units, run.markers(NAME).todo(units, force=force))
+    return Plan([unit.name for unit in units], run.markers(NAME).todo(units, force=force))
 
 
 def _sources(run: Run) -> dict[str, dict[str, list[object]]]:
@@ -96,34 +98,40 @@ def _sources(run: Run) -> dict[str, dict[str, list[object]]]:
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Compute the groups of the plan."""
     markers = run.markers(NAME)
-    for item in plan.todo:
-        name = item.unit.name
+    for name, item in plan.whole.items():
         markers.remove(name)
         kind, representation, *_ = name.split("/")
         data = _performance(run, representation) if kind == "performance" else _regions(run, name)
-        key = digest_of(item.unit.blocks)
+        key = digest_of(item.unit.made_from)
         made_with = {"statistics": to_json(run.settings.statistics), "seed": run.settings.seed, "key": key}
         write.write_group(run.store, f"statistics/{name}", data, attributes=made_with)
-        markers.write(name, Marker(item.unit.blocks, files=(f"{run.store.name}/statistics/{name}/zarr.json",)))
+        markers.write(
+            name, Marker(item.unit.made_from, files=(f"{run.store.name}/statistics/{name}/zarr.json",))
+        )
         done(name)
 
 
-def _unit(run: Run, name: str, maps: list[object]) -> Unit:
+def _unit(run: Run, name: str, made_from: list[object]) -> Unit:
     ingredients = {
         "code": VERSION,
         "settings": to_json(run.settings.statistics),
         "seed": run.settings.seed,
-        "maps": digest_of(maps),
+        "maps and clips": digest_of(made_from),
     }
-    return Unit(name, {"all": ingredients})
+    return Unit(name, ingredients)
+
+
+def _grouping(run: Run) -> list[object]:
+    """Return what the catalogue says of clips that figures group them by."""
+    table = read_whole(run.store, "clips", ("label", "fold", "recording", "valid_duration_s", "status"))
+    return [sorted((name, values.tolist()) for name, values in table.items())]
 
 
 def _made_from(run: Run, representation: str, composite: str) -> list[object]:
-    """Return what the maps of every finished partition were made from."""
-    markers = run.markers(explain.NAME)
-    names = sorted((markers.folder / representation / composite).glob("*.json"))
-    found = (markers.read(f"{representation}/{composite}/{path.stem}") for path in names)
-    return [marker.blocks for marker in found if marker and marker.blocks]
+    """Return what every map was made from; nothing while there is none."""
+    group = f"relevance/{representation}/{composite}"
+    lines = read_whole(run.store, group, ("made_from",))["made_from"].tolist()
+    return lines if any(lines) else []
 
 
 def _performance(run: Run, representation: str) -> dict[str, np.ndarray]:
@@ -152,7 +160,8 @@ def _regions(run: Run, unit: str) -> dict[str, np.ndarray]:
     names = _class_names(run)
     axes = read_whole(run.store, clips.group, _AXES)
     edges_hz = run.settings.statistics.band_edges_hz
-    bands = bins_by_band(bands_from_edges(edges_hz), axes["frequency"])
+    highest_hz = reading.analysis(run.settings).sample_rate_hz / 2
+    bands = bins_by_band(bands_from_edges(edges_hz, highest_hz), axes["frequency"])
     if not bands:
         raise ConfigError(
             f"statistics.band_edges_hz={list(edges_hz)}: no {representation} bin lies in any band"

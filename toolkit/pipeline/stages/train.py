@@ -2,9 +2,15 @@
 
 The validation fold is the next one after the held-out fold; with fewer than three folds, whole recordings of
 the training folds take its place. A clip of the held-out fold never has a say in its network.
+
+What a corpus that changes means for networks: a network stands as long as every clip that it learned from or
+was chosen by is still there, unchanged and outside its fold. Clips that come later are explained by the
+networks that there are. A clip that is changed or gone, another set of classes, other settings, or
+``training.later_clips = "retrain"`` make a new network; so does ``toolkit train --force``, on all clips.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +23,7 @@ from toolkit.network import runtime, training
 from toolkit.network.architecture import VERSION as ARCHITECTURE_VERSION
 from toolkit.network.training import split_validation
 from toolkit.network.weights import weights_to_bytes
+from toolkit.pipeline import reading
 from toolkit.pipeline.files import digest_bytes, digest_of, write_bytes, write_json
 from toolkit.pipeline.inputs import read_inputs
 from toolkit.pipeline.markers import Marker, Markers, Unit
@@ -26,9 +33,12 @@ from toolkit.store.read import attributes, read_whole
 from toolkit.store.schema import OK
 
 NAME = "train"
-VERSION = 1
+VERSION = 2
 WEIGHTS_NAME, HISTORY_NAME = "weights.npz", "training.json"
 _FOLDS_FOR_VALIDATION_FOLD = 3
+_ABOUT_CLIPS = ("strict_groups", "later_clips")
+"""Settings that show in the clips that a network is made from."""
+Clips = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -74,23 +84,24 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     if set(scope.representations_of(run.settings)) - {representation for representation, _ in known}:
         return Plan((), (), waits_for="features")
     units = [
-        unit
+        _unit(run, representation, fold, _clips(run, representation), anew=True) if force else unit
         for (representation, fold), unit in known.items()
         if scope.has_fold(fold) and representation in scope.representations_of(run.settings)
     ]
-    return Plan(units, run.markers(NAME).todo(units, force=force))
+    return Plan([unit.name for unit in units], run.markers(NAME).todo(units, force=force))
 
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Train the networks of the plan."""
     runtime.require()
     markers = run.markers(NAME)
-    todo = {item.unit.name: item for item in plan.todo}
-    clips = read_whole(run.store, "clips")
-    jobs = [_job(run, name, clips) for name in todo]
+    clips: dict[str, Clips] = {name: _clips(run, name) for name in run.settings.representations}
+    jobs = [_job(run, name, clips) for name in plan.whole]
     for job, digest in tools.workers.run(train_network, jobs):
         files = tuple(str((job.folder / name).relative_to(run.folder)) for name in (WEIGHTS_NAME, HISTORY_NAME))
-        markers.write(job.name, Marker(todo[job.name].unit.blocks, {"weights": digest}, files))
+        learned = _split_keys(clips[job.representation], job.split)
+        result = {"weights": digest, "training": learned[0], "validation": learned[1]}
+        markers.write(job.name, Marker(plan.whole[job.name].unit.made_from, result, files))
         done(job.name)
 
 
@@ -130,17 +141,26 @@ def current(run: Run) -> dict[tuple[Representation, int], str]:
     markers = run.markers(NAME)
     for (representation, fold), unit in _units(run).items():
         marker = markers.read(unit.name)
-        if marker is not None and markers.is_current(unit):
+        if marker is not None and not markers.outstanding(unit):
             found[representation, fold] = str(marker.result["weights"])
     return found
 
 
-def folds_of(clips: dict[str, np.ndarray]) -> list[int]:
+def n_later_clips(run: Run, representation: str, fold: int) -> int:
+    """Return how many clips a network trained today would learn from or be chosen by, and this one was not."""
+    clips = _clips(run, representation)
+    today = split_of(clips, fold, run.settings.training, run.settings.seed)
+    kept = _split_as_trained(run, representation, fold, clips) or today
+    rows = [np.concatenate([split.training, split.validation]) for split in (today, kept)]
+    return len(np.setdiff1d(*rows))
+
+
+def folds_of(clips: Clips) -> list[int]:
     """Return the folds of a catalogue, ascending."""
     return sorted({int(fold) for fold in clips["fold"]})
 
 
-def split_of(clips: dict[str, np.ndarray], fold: int, settings: TrainingSettings, seed: int) -> Split:
+def split_of(clips: Clips, fold: int, settings: TrainingSettings, seed: int) -> Split:
     """Return which rows the network of a fold is trained and validated on.
 
     Raises
@@ -149,8 +169,7 @@ def split_of(clips: dict[str, np.ndarray], fold: int, settings: TrainingSettings
         Nothing is left to train or validate on outside the fold.
     """
     folds = folds_of(clips)
-    usable = clips["status"] == OK
-    rows = np.flatnonzero(usable & (clips["fold"] != fold))
+    rows = _allowed(clips, fold, settings)
     next_fold = folds[(folds.index(fold) + 1) % len(folds)]
     held_back = clips["fold"][rows] == next_fold
     if len(rows) and (len(folds) < _FOLDS_FOR_VALIDATION_FOLD or not held_back.any()):
@@ -165,37 +184,86 @@ def split_of(clips: dict[str, np.ndarray], fold: int, settings: TrainingSettings
     return split
 
 
+def _allowed(clips: Clips, fold: int, settings: TrainingSettings) -> np.ndarray:
+    """Return the rows that may have a say in the network of a fold."""
+    allowed = (clips["status"] == OK) & (clips["fold"] != fold)
+    if settings.strict_groups:
+        pairs = set(zip(clips["recording"].tolist(), clips["fold"].tolist(), strict=True))
+        counts = Counter(recording for recording, _ in pairs)
+        allowed &= np.array([counts[name] == 1 for name in clips["recording"].tolist()])
+    return np.flatnonzero(allowed)
+
+
+def _split_as_trained(run: Run, representation: str, fold: int, clips: Clips) -> Split | None:
+    """Return the clips that a network was made from, if all of them are still there and allowed."""
+    marker = run.markers(NAME).read(unit_name(representation, fold))
+    if marker is None or run.settings.training.later_clips == "retrain":
+        return None
+    available: dict[str, list[int]] = {}
+    for row in _allowed(clips, fold, run.settings.training)[::-1]:
+        available.setdefault(clips["key"][row], []).append(int(row))
+    try:
+        training, validation = (
+            [available[key].pop() for key in marker.result[name]] for name in ("training", "validation")
+        )
+    except (KeyError, IndexError):
+        return None
+    return Split(np.array(training, np.int64), np.array(validation, np.int64))
+
+
+def _clips(run: Run, representation: str) -> Clips:
+    """Return the catalogue with a ``key`` of each clip: its features and its class."""
+    clips = read_whole(run.store, "clips", ("status", "fold", "label", "class_name", "recording"))
+    digests = row_digests(run, representation)
+    if digests is None:
+        return clips
+    pairs = zip(digests.tolist(), clips["class_name"].tolist(), strict=True)
+    return {**clips, "key": np.array([digest_of(pair) for pair in pairs], dtype=object)}
+
+
+def _split_keys(clips: Clips, split: Split) -> tuple[list[str], list[str]]:
+    return clips["key"][split.training].tolist(), clips["key"][split.validation].tolist()
+
+
 def _units(run: Run) -> dict[tuple[Representation, int], Unit]:
     """Return the unit of every network whose representation has its features complete."""
-    if attributes(run.store)["features"] != to_json(run.settings.features):
+    if attributes(run.store)["features"] != to_json(reading.analysis(run.settings)):
         return {}
-    clips = read_whole(run.store, "clips")
     found = {}
     for representation in run.settings.representations:
-        digests = row_digests(run, representation)
-        if digests is not None:
+        clips = _clips(run, representation)
+        if "key" in clips:
             for fold in folds_of(clips):
-                found[representation, fold] = _unit(run, representation, fold, clips, digests)
+                found[representation, fold] = _unit(run, representation, fold, clips)
     return found
 
 
-def _unit(run: Run, representation: str, fold: int, clips: dict[str, np.ndarray], digests: np.ndarray) -> Unit:
+def _unit(run: Run, representation: str, fold: int, clips: Clips, *, anew: bool = False) -> Unit:
+    """Return the unit of a network: on the clips that it was made from if it may stand, else on today's."""
+    as_trained = None if anew else _split_as_trained(run, representation, fold, clips)
+    if as_trained is not None:
+        unit = _unit_on(as_trained, run, unit_name(representation, fold), clips)
+        if not run.markers(NAME).outstanding(unit):
+            return unit
     split = split_of(clips, fold, run.settings.training, run.settings.seed)
+    return _unit_on(split, run, unit_name(representation, fold), clips)
+
+
+def _unit_on(split: Split, run: Run, name: str, clips: Clips) -> Unit:
+    training, validation = _split_keys(clips, split)
+    settings = to_json(run.settings.training).items()
     ingredients = {
         "code": [VERSION, ARCHITECTURE_VERSION],
-        "settings": to_json(run.settings.training),
+        "settings": {key: value for key, value in settings if key not in _ABOUT_CLIPS},
         "seed": run.settings.seed,
-        "training clips": _digest_rows(split.training, clips, digests),
-        "validation clips": _digest_rows(split.validation, clips, digests),
+        "classes": attributes(run.store)["class_names"],
+        "training clips": digest_of(sorted(training)),
+        "validation clips": digest_of(sorted(validation)),
     }
-    return Unit(unit_name(representation, fold), {"all": ingredients})
+    return Unit(name, ingredients)
 
 
-def _digest_rows(rows: np.ndarray, clips: dict[str, np.ndarray], digests: np.ndarray) -> str:
-    return digest_of([[digests[row], int(clips["label"][row])] for row in rows])
-
-
-def _job(run: Run, name: str, clips: dict[str, np.ndarray]) -> TrainingJob:
+def _job(run: Run, name: str, clips: Mapping[str, Clips]) -> TrainingJob:
     representation, fold = parse_unit_name(name)
     settings = run.settings
     return TrainingJob(
@@ -204,8 +272,8 @@ def _job(run: Run, name: str, clips: dict[str, np.ndarray]) -> TrainingJob:
         folder=run.model(representation, fold),
         store=run.store,
         representation=next(rep for rep in settings.representations if rep == representation),
-        split=split_of(clips, fold, settings.training, settings.seed),
-        labels=clips["label"],
+        split=split_of(clips[representation], fold, settings.training, settings.seed),
+        labels=clips[representation]["label"],
         seed=_seed(settings.seed, representation, fold),
         training=settings.training,
         features=settings.features,
