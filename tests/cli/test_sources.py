@@ -83,6 +83,25 @@ def test_changed_and_gone_clips__are_named_with_what_they_mean(grown, toolkit):
     assert "clips changed" in planned
 
 
+def test_clip_of_another_class__gets_its_map_anew_by_the_network_that_never_knew_it(grown, toolkit):
+    """It lies in fold 1: that network stands. The others learned the clip under its old name: their maps go."""
+    corpus, out = grown
+    first, *others = rows_of(corpus)
+    write_table(corpus, [{**first, "class": "whistle", "classID": "1"}, *others])
+    scope = ("--fold", 1, "--representation", "mel", "--composite", "lrp.epsilon")
+    done = toolkit("run-all", "--dataset", corpus, "--out", out, *scope)
+    assert done.returncode == 0, done.stderr
+    assert "features   nothing to do" in done.stderr
+    assert "train      nothing to do (1 up to date)" in done.stderr
+    assert "clip changed: 1" in done.stderr
+    clips = read_whole(out / "store.zarr", "clips")
+    maps = read_whole(out / "store.zarr", MAPS.format("mel"))
+    row = clips["clip"].tolist().index(first["slice_file_name"])
+    assert maps["label"][row] == clips["label"][row] == 1
+    assert np.isfinite(maps["relevance"][clips["fold"] == 1]).all()
+    assert np.isnan(maps["relevance"][clips["fold"] != 1]).all()
+
+
 def test_moved_and_reordered_corpus__is_the_same_corpus(grown, toolkit):
     corpus, out = grown
     corpus = corpus.rename(corpus.parent / "moved")

@@ -173,7 +173,7 @@ def test_strict_groups__keep_recordings_of_two_folds_out_of_every_network(run: R
     write_corpus(run, clips)
     training = run.settings.training.model_copy(update={"strict_groups": True})
     strict = replace(run, settings=run.settings.model_copy(update={"training": training}))
-    rows = train._clips(strict, "mel")
+    rows = train.clips_of(strict, "mel")
     for fold in FOLDS:
         split = train.split_of(rows, fold, training, 0)
         known = {clips[row][3] for row in (*split.training, *split.validation)}

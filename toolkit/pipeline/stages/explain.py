@@ -26,7 +26,6 @@ from toolkit.pipeline.inputs import read_inputs
 from toolkit.pipeline.rows import RowsTodo, partition_names
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages import export, train
-from toolkit.pipeline.stages.features import row_digests
 from toolkit.store import write
 from toolkit.store.read import attributes, read_rows, read_whole
 from toolkit.store.schema import FILL, FREQUENCY_AXIS, OK, RELEVANCE, TIME_AXIS
@@ -280,18 +279,15 @@ def _made(run: Run, representation: str, composite: str) -> np.ndarray:
 
 
 def _wanted(run: Run, representation: str, composite: str) -> np.ndarray:
-    """Return what the map of every row should be made from: recipe, network, features."""
-    fold = read_whole(run.store, "clips", ("fold",))["fold"]
+    """Return what the map of every row should be made from: recipe, network, clip."""
+    clips = train.clips_of(run, representation)
     networks = {name: str(unit.made_from["weights"]) for name, unit in export.current(run).items()}
-    digests = row_digests(run, representation)
-    if digests is None:
-        return np.full(len(fold), rows_of.NOT_MADE, dtype=object)
+    if "key" not in clips:
+        return np.full(len(clips["fold"]), rows_of.NOT_MADE, dtype=object)
     explanation = {**to_json(run.settings.explanation), "composites": composite}
     recipe = digest_of({"code": VERSION, "engine": ENGINE, **explanation})
-    of_fold = {
-        number: networks.get(train.unit_name(representation, number), "") for number in set(fold.tolist())
-    }
-    return rows_of.line(recipe, [of_fold[number] for number in fold.tolist()], digests.tolist())
+    names = [train.unit_name(representation, fold) for fold in clips["fold"].tolist()]
+    return rows_of.line(recipe, [networks.get(name, "") for name in names], clips["key"].tolist())
 
 
 def _n_clips(run: Run) -> int:

@@ -84,7 +84,7 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     if set(scope.representations_of(run.settings)) - {representation for representation, _ in known}:
         return Plan((), (), waits_for="features")
     units = [
-        _unit(run, representation, fold, _clips(run, representation), anew=True) if force else unit
+        _unit(run, representation, fold, clips_of(run, representation), anew=True) if force else unit
         for (representation, fold), unit in known.items()
         if scope.has_fold(fold) and representation in scope.representations_of(run.settings)
     ]
@@ -95,7 +95,7 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
     """Train the networks of the plan."""
     runtime.require()
     markers = run.markers(NAME)
-    clips: dict[str, Clips] = {name: _clips(run, name) for name in run.settings.representations}
+    clips: dict[str, Clips] = {name: clips_of(run, name) for name in run.settings.representations}
     jobs = [_job(run, name, clips) for name in plan.whole]
     for job, digest in tools.workers.run(train_network, jobs):
         files = tuple(str((job.folder / name).relative_to(run.folder)) for name in (WEIGHTS_NAME, HISTORY_NAME))
@@ -148,7 +148,7 @@ def current(run: Run) -> dict[tuple[Representation, int], str]:
 
 def n_later_clips(run: Run, representation: str, fold: int) -> int:
     """Return how many clips a network trained today would learn from or be chosen by, and this one was not."""
-    clips = _clips(run, representation)
+    clips = clips_of(run, representation)
     today = split_of(clips, fold, run.settings.training, run.settings.seed)
     kept = _split_as_trained(run, representation, fold, clips) or today
     rows = [np.concatenate([split.training, split.validation]) for split in (today, kept)]
@@ -211,14 +211,18 @@ def _split_as_trained(run: Run, representation: str, fold: int, clips: Clips) ->
     return Split(np.array(training, np.int64), np.array(validation, np.int64))
 
 
-def _clips(run: Run, representation: str) -> Clips:
-    """Return the catalogue with a ``key`` of each clip: its features and its class."""
+def clips_of(run: Run, representation: str) -> Clips:
+    """Return the catalogue with a ``key`` of each clip, of its features and its class; '' where left out.
+
+    There are no keys while features are missing.
+    """
     clips = read_whole(run.store, "clips", ("status", "fold", "label", "class_name", "recording"))
     digests = row_digests(run, representation)
     if digests is None:
         return clips
     pairs = zip(digests.tolist(), clips["class_name"].tolist(), strict=True)
-    return {**clips, "key": np.array([digest_of(pair) for pair in pairs], dtype=object)}
+    keys = [digest_of(pair) if pair[0] else "" for pair in pairs]
+    return {**clips, "key": np.array(keys, dtype=object)}
 
 
 def _split_keys(clips: Clips, split: Split) -> tuple[list[str], list[str]]:
@@ -231,7 +235,7 @@ def _units(run: Run) -> dict[tuple[Representation, int], Unit]:
         return {}
     found = {}
     for representation in run.settings.representations:
-        clips = _clips(run, representation)
+        clips = clips_of(run, representation)
         if "key" in clips:
             for fold in folds_of(clips):
                 found[representation, fold] = _unit(run, representation, fold, clips)
