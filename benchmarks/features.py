@@ -122,12 +122,12 @@ def _read_clips(folder: str, n_clips: int) -> np.ndarray:
     """Return samples, shape (clip, sample): of files spread over the folder, or noises that rise and fall."""
     rate_hz, duration_s = SETTINGS.sample_rate_hz, SETTINGS.duration_s
     paths = sorted(path for path in Path(folder).rglob("*.*") if path.suffix in {".wav", ".flac", ".ogg"})
-    if folder and paths:
-        chosen = [paths[place * len(paths) // n_clips] for place in range(n_clips)]
-        clips = [librosa.load(path, sr=rate_hz, duration=duration_s)[0] for path in chosen]
-        return np.stack([librosa.util.fix_length(clip, size=round(rate_hz * duration_s)) for clip in clips])
-    noise = np.random.default_rng(0).standard_normal((n_clips, round(rate_hz * duration_s)), np.float32)
-    return noise * np.sin(np.linspace(0, 20, noise.shape[1], dtype=np.float32))
+    clips = np.random.default_rng(0).standard_normal((n_clips, round(rate_hz * duration_s)), np.float32)
+    clips *= np.sin(np.linspace(0, 20, clips.shape[1], dtype=np.float32))
+    for place, clip in enumerate(clips if folder and paths else ()):
+        sound, _ = librosa.load(paths[place * len(paths) // n_clips], sr=rate_hz, duration=duration_s)
+        clip[:] = librosa.util.fix_length(sound, size=len(clip))
+    return clips
 
 
 def _timed(run: Callable[..., object], argument: object) -> float:

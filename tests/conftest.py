@@ -76,10 +76,10 @@ def toolkit(tmp_path_factory) -> Toolkit:
     folder = tmp_path_factory.mktemp("cwd")
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("TOOLKIT__")}
 
-    def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: object, cwd: Path = folder, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "toolkit", *map(str, words)],
-            cwd=folder,
+            cwd=cwd,
             env={**quiet, **QUICK, **environment},
             capture_output=True,
             text=True,

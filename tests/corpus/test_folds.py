@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,3 +94,26 @@ def test_fewer_than_two_recordings__are_an_error_that_says_what_is_needed(rows: 
         CorpusError, match=r"no folds can be drawn from (1|no) recording:.*two are needed at least, and five"
     ):
         draw(rows, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_known_folds__stay_whatever_comes_goes_or_moves(seed: int):
+    """Inserted, removed and reordered rows: only recordings that are new get a fold, and classes stay even."""
+    rng = np.random.default_rng(seed)
+    before = [(f"{name} {number}", name) for name in "abc" for number in range(40)]
+    known = draw(before, 0)
+    kept = [before[place] for place in rng.permutation(len(before))[:90]]
+    now = [*((f"new {name} {number}", name) for name in "abc" for number in range(10)), *kept]
+    drawn = draw(now, 0, known)
+    assert all(drawn[recording] == known[recording] for recording, _ in kept)
+    assert set(drawn) == {recording for recording, _ in now}
+    assert draw(now, 0, {**known, "another corpus": 7}) == drawn
+    for name in "abc":
+        sizes = [
+            sum(drawn[recording] == fold for recording, kind in now if kind == name) for fold in range(1, 6)
+        ]
+        assert max(sizes) - min(sizes) <= 6
+
+
+def test_known_folds__that_are_none_of_today_are_drawn_anew():
+    assert set(draw([("x", "a"), ("y", "a")], 0, {"x": 5}).values()) == {1, 2}

@@ -21,8 +21,9 @@ def corpus(tmp_path) -> Corpus:
         file.write_text(path)
         files(file)
     files.remember()
-    columns = (np.array(column, dtype=object) for column in (NAMES, PATHS))
-    return Corpus(*columns, np.array(FOLDS), ROWS, FileDigests(tmp_path / "digests.json"))
+    rows_of_path = {path: tuple(row for row, each in enumerate(PATHS) if each == path) for path in PATHS}
+    files = FileDigests(tmp_path / "digests.json")
+    return Corpus(np.array(NAMES, dtype=object), rows_of_path, np.array(FOLDS), ROWS, files)
 
 
 def test_recognise__a_new_sound_is_nothing_and_all_may_speak(corpus):

@@ -26,7 +26,7 @@ def test_line__of_a_row_without_an_input_is_empty():
     [
         ("r n c", "r n c", ""),
         ("", "", ""),
-        ("", "r n c", "missing"),
+        ("", "r n c", "not made yet"),
         ("r n c", "", "cannot be used any more"),
         ("q n c", "r n c", "settings or code changed"),
         ("r m c", "r n c", "network changed"),
@@ -39,7 +39,7 @@ def test_why__names_the_first_difference(made: str, wanted: str, reason: str):
 
 
 def test_todo__takes_the_rows_of_its_partition_alone():
-    reasons = lines("missing", "", "clip changed", "missing")
+    reasons = lines("not made yet", "", "clip changed", "not made yet")
     (item,) = rows.todo("part-0001", slice(1, 3), reasons)
     assert (item.make.tolist(), item.why, item.empty.tolist()) == ([2], ("clip changed",), [])
     assert rows.todo("part-0000", slice(1, 2), reasons) == []
@@ -52,9 +52,9 @@ def test_todo__empties_what_is_out_of_date_and_not_asked_for():
 
 
 def test_summary__counts_clips_by_reason_most_frequent_first():
-    reasons = lines("missing", "clip changed", "missing")
+    reasons = lines("not made yet", "clip changed", "not made yet")
     items = [*rows.todo("a", slice(0, 1), reasons), *rows.todo("b", slice(1, 3), reasons)]
-    assert rows.summary(items) == "missing: 2; clip changed: 1"
+    assert rows.summary(items) == "not made yet: 2; clip changed: 1"
 
 
 def test_partition_names__cover_every_row_once():

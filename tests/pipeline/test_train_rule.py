@@ -34,7 +34,13 @@ def text(values: Iterable[str]) -> np.ndarray:
     return np.array(list(values), dtype=object)
 
 
-def write_corpus(run: Run, clips: list[Clip], classes: list[str] | None = None, left_out: str = "") -> None:
+def write_corpus(
+    run: Run,
+    clips: list[Clip],
+    classes: list[str] | None = None,
+    left_out: str | None = None,
+    unread: Iterable[str] = (),
+) -> None:
     names = classes or CLASSES
     about = {"class_names": names, "features": to_json(run.settings.features)}
     with new_store(run.store, about) as store:
@@ -48,7 +54,8 @@ def write_corpus(run: Run, clips: list[Clip], classes: list[str] | None = None, 
         }
         write_group(store, "clips", table)
         digests = text("" if each == left_out else each for each in content)
-        write_group(store, "features/mel", {"made_from": text("r c" for _ in clips), "digest": digests})
+        made_from = text("" if each in unread else "r c" for each in content)
+        write_group(store, "features/mel", {"made_from": made_from, "digest": digests})
 
 
 @pytest.fixture
@@ -76,6 +83,10 @@ def train_all(run: Run, *, force: bool = False) -> dict[str, str]:
     return {name: item.reason for name, item in plan.whole.items()}
 
 
+def later(run: Run, fold: int) -> int:
+    return train.n_later_clips(run, "mel", fold, train.clips_of(run, "mel"))
+
+
 def name_of(fold: int) -> str:
     return train.unit_name("mel", fold)
 
@@ -91,7 +102,24 @@ def test_networks__stand_when_clips_are_added(run: Run):
     write_corpus(run, [*more, *corpus()])
     assert train_all(run) == {}
     assert train.current(run) == before
-    assert [train.n_later_clips(run, "mel", fold) for fold in FOLDS] == [2, 0, 2, 2]
+    assert [later(run, fold) for fold in FOLDS] == [2, 0, 2, 2]
+
+
+def test_networks__stand_while_a_clip_was_not_read_yet_and_none_is_trained(run: Run):
+    """`features --representation cqt` after a clip was added: what is known of mel must not be given up."""
+    before = train.current(run)
+    write_corpus(run, [*corpus(), ("", 2, "bark", "new recording")], unread=[""])
+    assert train.current(run) == before
+    assert train.plan(run, Scope(), False).waits_for == "features"
+
+
+def test_clip_without_features__has_no_say(run: Run):
+    """Its state may be good because another representation has read it since."""
+    write_corpus(run, [*corpus(), ("", 2, "bark", "new recording")])
+    clips = train.clips_of(run, "mel")
+    for fold in FOLDS:
+        split = train.split_of(clips, fold, run.settings.training, 0)
+        assert len(corpus()) not in {*split.training, *split.validation}
 
 
 def test_networks__stand_when_a_fold_is_added_and_only_its_own_is_new(run: Run):
@@ -153,7 +181,7 @@ def test_force__trains_on_all_clips_of_today(run: Run):
     write_corpus(run, [*corpus(), ("new sound", 2, "bark", "new recording")])
     before = train.current(run)
     assert set(train_all(run, force=True).values()) == {"forced"}
-    assert [train.n_later_clips(run, "mel", fold) for fold in FOLDS] == [0, 0, 0, 0]
+    assert [later(run, fold) for fold in FOLDS] == [0, 0, 0, 0]
     assert train.current(run)["mel", 1] != before["mel", 1]
     assert train_all(run) == {}
 
@@ -164,7 +192,7 @@ def test_other_settings__train_on_all_clips_of_today_once(run: Run):
     other = replace(run, settings=run.settings.model_copy(update={"training": training}))
     assert set(train_all(other)) == {name_of(fold) for fold in FOLDS}
     assert train_all(other) == {}
-    assert [train.n_later_clips(other, "mel", fold) for fold in FOLDS] == [0, 0, 0, 0]
+    assert [later(other, fold) for fold in FOLDS] == [0, 0, 0, 0]
 
 
 def test_strict_groups__keep_recordings_of_two_folds_out_of_every_network(run: Run):

@@ -84,10 +84,10 @@ def test_carry_rows__copies_only_what_is_named(tmp_path: Path):
 
 
 def test_write_rows__killed_half_way_leaves_rows_that_say_they_are_not_made(tmp_path: Path, monkeypatch):
-    """Rows that stay as they are keep their word; the one that changes has lost it before it is touched."""
+    """Rows that stay as they are keep their word; the one that is written has lost it."""
     store = make_store(tmp_path / "store.zarr", ["a", "b"])
     data = read_rows(store, MAPS, PER_CLIP, slice(0, 2))
-    changed = {**data, "made_from": text(["r n a", "r m b"]), "relevance": data["relevance"] + 1}
+    changed = {**data, "relevance": data["relevance"] + 1}
     write_to = zarr.Array.__setitem__
 
     def full(array: zarr.Array, *args):
@@ -96,9 +96,50 @@ def test_write_rows__killed_half_way_leaves_rows_that_say_they_are_not_made(tmp_
         write_to(array, *args)
 
     monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    write.forget_rows(store, MAPS, np.array([1]))
     with pytest.raises(OSError, match="no space"):
         write.write_rows(store, MAPS, slice(0, 2), changed)
     assert read_whole(store, MAPS, ("made_from",))["made_from"].tolist() == ["r n a", ""]
+
+
+def test_forget_rows__leaves_the_others(tmp_path: Path):
+    store = make_store(tmp_path / "store.zarr", [str(number) for number in range(150)])
+    write.forget_rows(store, MAPS, np.array([], np.int64))
+    write.forget_rows(store, MAPS, np.array([3, 70]))
+    made_from = read_whole(store, MAPS, ("made_from",))["made_from"]
+    assert np.flatnonzero(made_from == "").tolist() == [3, 70]
+
+
+def test_store_that_was_on_its_way_out__comes_back_where_its_successor_had_not_come(
+    tmp_path: Path, monkeypatch
+):
+    store = make_store(tmp_path / "store.zarr", ["a", "b"])
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if target == store:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_store(store, ["c"])
+    monkeypatch.undo()
+    assert not store.exists()
+    write.sweep(store)
+    assert read_whole(store, "clips", ("clip",))["clip"].tolist() == ["a", "b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["store.zarr"]
+
+
+def test_store_that_was_replaced__is_swept(tmp_path: Path, monkeypatch):
+    store = make_store(tmp_path / "store.zarr", ["a"])
+    monkeypatch.setattr(write.shutil, "rmtree", lambda *_, **__: None)
+    make_store(store, ["b"])
+    monkeypatch.undo()
+    assert (tmp_path / "store.zarr.old").exists()
+    write.sweep(store)
+    assert [path.name for path in tmp_path.iterdir()] == ["store.zarr"]
+    assert read_whole(store, "clips", ("clip",))["clip"].tolist() == ["b"]
 
 
 def test_nominal_axes__are_marked(tmp_path: Path):

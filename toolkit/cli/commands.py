@@ -176,6 +176,8 @@ def features(
     """Read the corpus and make mel and constant-Q spectrograms of every clip."""
     from toolkit.cli import perform
 
+    if pictures:
+        perform.refuse_pictures_without_mel(representation)
     ended = _perform("features", locals())
     if pictures and not dry_run:
         perform.draw(out, config, pictures)

@@ -98,17 +98,38 @@ def explain_files(
     return _explained(outcome)
 
 
+def refuse_pictures_without_mel(representations: list[str] | None) -> None:
+    """Refuse to draw what will not be made, before any work.
+
+    Raises
+    ------
+    ConfigError
+        Only other representations are asked for.
+    """
+    if representations and "mel" not in representations:
+        raise ConfigError("--pictures: pictures are of mel spectrograms; leave out --representation cqt")
+
+
 def draw(out: Path, config: Path | None, folder: Path) -> None:
     """Write the mel spectrograms of a run as pictures, and say how to use them."""
     run = Run(out, settings_of(out, config, {}))
-    n_clips = drawing.draw(run, folder)
+    with lock.hold(run.folder, run_id=lock.new_run_id(), command=shlex.join(["toolkit", *sys.argv[1:]])):
+        n_clips = drawing.draw(run, folder)
     features = reading.analysis(run.settings)
     fmax_hz = features.mel_fmax_hz or features.sample_rate_hz / 2
     say(f"{folder}: {n_clips} pictures; use them with `--images {folder} --images-fmax {fmax_hz:g}`")
 
 
 def status(out: Path, config: Path | None) -> tuple[ExitCode, str]:
-    """Show the state of a run."""
+    """Show the state of a run.
+
+    Raises
+    ------
+    ConfigError
+        There is no such folder.
+    """
+    if not out.exists():
+        raise ConfigError(f"{out}: holds no run; make one with `toolkit run-all --out {out}`")
     run = Run(out, settings_of(out, config, {}))
     if lock.is_held(out):
         say(f"at work   {lock.describe(lock.read_owner(out))}")
@@ -144,18 +165,29 @@ def settings_of(out: Path, config: Path | None, options: Mapping[str, object]) -
     if any("source" in layer for layer in asked.values()):
         # Another source in the same folder begins anew, with nothing of what was set for the one before.
         now, before = _source_of(asked), _source_of({"remembered": remembered})
-        remembered = remembered if (now.kind, now.path) == (before.kind, before.path) else {}
+        same = (now.kind, now.path) == (before.kind, before.path)
+        # Of the same source, what was said once about reading it holds until something else is said.
+        asked = {name: _with_details(layer, remembered) if same else layer for name, layer in asked.items()}
+        remembered = remembered if same else {}
     settings = resolve({**_SYNTHETIC, f"{out}/settings.json": remembered, **asked})
-    if settings.source.path is None:
-        return settings
-    source = settings.source.model_copy(update={"path": settings.source.path.absolute()})
-    return settings.model_copy(update={"source": source})
+    return settings.model_copy(update={"source": _absolute(settings.source)})
 
 
 def _source_of(layers: Mapping[str, Plain]) -> SourceSettings:
     """Return the source that layers of settings name, whatever else is in them."""
     sources = {name: {"source": layer["source"]} for name, layer in layers.items() if "source" in layer}
-    return resolve({**_SYNTHETIC, **sources}).source
+    return _absolute(resolve({**_SYNTHETIC, **sources}).source)
+
+
+def _with_details(layer: Plain, remembered: Plain) -> Plain:
+    source, before = layer.get("source"), remembered.get("source")
+    if isinstance(source, Mapping) and isinstance(before, Mapping):
+        return {**layer, "source": {**before, **source}}
+    return layer
+
+
+def _absolute(source: SourceSettings) -> SourceSettings:
+    return source if source.path is None else source.model_copy(update={"path": source.path.absolute()})
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, object]:
@@ -187,6 +219,10 @@ def _source(given: Mapping[str, object]) -> dict[str, object]:
     details = {key: given[option] for option, key in _DETAILS.items() if option in given}
     if len(named) > 1:
         raise ConfigError("give one source of clips: --dataset, --images or --manifest")
+    if "images_fmax" in given and {"dataset", "manifest"} & given.keys():
+        raise ConfigError(
+            "--images-fmax: only pictures need it, which --images names; sound tells its frequencies"
+        )
     for kind, path in named.items():
         return {"kind": kind, "path": str(Path(str(path)).absolute()), **details}
     if details:
@@ -239,7 +275,7 @@ def _explained(outcome: recordings.Outcome) -> tuple[ExitCode, str]:
 
 
 def _ended(outcome: chain.Outcome) -> tuple[ExitCode, str]:
-    did = f"{outcome.n_done} steps" if outcome.n_done else "nothing was to do"
+    did = f"{outcome.n_done} step{'s' * (outcome.n_done != 1)}" if outcome.n_done else "nothing was to do"
     faults = []
     if outcome.n_left_out:
         faults.append(f"{outcome.n_left_out} of {outcome.n_clips} clips left out")

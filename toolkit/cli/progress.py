@@ -59,9 +59,7 @@ class Watcher:
     def _tell_change(self, event: CorpusChanged) -> None:
         """Say how many clips changed, name some, and all of them in the log."""
         n_named = len(event.clips)
-        text = (
-            f"corpus     {n_named} {'clip' if n_named == 1 else 'clips'} {event.what}, {event.n_others} others"
-        )
+        text = f"corpus     {n_named} of {event.n_clips} clips {event.what}"
         for name in event.clips:
             self._log(f"corpus     {event.what}: {name}")
         more = f" and {n_named - _NAMED} more, see the log" if n_named > _NAMED else ""

@@ -1,21 +1,23 @@
 """Folds for a corpus that names none: whole recordings together, every class spread evenly.
 
 Recordings are dealt out one by one in the order in which they first appear, each by what was dealt before it
-alone. So rows appended to a table never move a recording that was there before, and networks of folds that
-nothing was added to need no new training. A shuffle, or a stratified split of the whole, would move nearly all.
+alone, so rows appended to a table never move a recording; and those that a run knows keep their folds whatever
+comes, goes or moves. A shuffle, or a stratified split of the whole, would move nearly all.
 It balances recordings, not clips: one recording may hold many.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from toolkit.errors import CorpusError
 
 N_FOLDS = 5
 
 
-def draw(recordings: Iterable[tuple[str, str]], seed: int) -> dict[str, int]:
+def draw(
+    recordings: Iterable[tuple[str, str]], seed: int, known: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Return the fold of every recording, from 1 to 5, or to the number of recordings if that is less.
 
     A recording goes to the fold that has fewest recordings of its class so far; among several, to that with
@@ -28,6 +30,8 @@ def draw(recordings: Iterable[tuple[str, str]], seed: int) -> dict[str, int]:
         first clip; it only serves to spread the classes.
     seed
         Another seed gives other folds.
+    known
+        Folds that recordings have from before; they stay.
 
     Raises
     ------
@@ -46,14 +50,20 @@ def draw(recordings: Iterable[tuple[str, str]], seed: int) -> dict[str, int]:
     of_class: Counter[tuple[str, int]] = Counter()
     in_all: Counter[int] = Counter()
     fold_of: dict[str, int] = {}
+    for recording in [name for name in class_of if (known or {}).get(name) in folds]:
+        fold_of[recording] = (known or {})[recording]
+        of_class[class_of[recording], fold_of[recording]] += 1
+        in_all[fold_of[recording]] += 1
     for recording, class_name in class_of.items():
+        if recording in fold_of:
+            continue
         sizes = {fold: (of_class[class_name, fold], in_all[fold]) for fold in folds}
         smallest = [fold for fold in folds if sizes[fold] == min(sizes.values())]
         fold = min(smallest, key=lambda fold: _hash(seed, recording, fold))
         fold_of[recording] = fold
         of_class[class_name, fold] += 1
         in_all[fold] += 1
-    return fold_of
+    return {recording: fold_of[recording] for recording in class_of}
 
 
 def _hash(seed: int, recording: str, fold: int) -> bytes:

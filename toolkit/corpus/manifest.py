@@ -18,7 +18,7 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
@@ -82,7 +82,7 @@ class _Listing:
     notes: tuple[Problem, ...] = ()
 
 
-def read_catalogue(path: Path, seed: int) -> Catalogue:
+def read_catalogue(path: Path, seed: int, known_folds: Mapping[str, int] | None = None) -> Catalogue:
     """Return the catalogue of a CSV manifest, or of a folder whose subfolders are the classes.
 
     A row or file that cannot be used becomes a problem, and the others stand. Of rows that name the same file
@@ -94,6 +94,8 @@ def read_catalogue(path: Path, seed: int) -> Catalogue:
         The manifest or the folder.
     seed
         Draws the folds where none are named.
+    known_folds
+        Folds that were drawn for recordings before.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def read_catalogue(path: Path, seed: int) -> Catalogue:
     problems = [*problems_of(faults, listing.name_of, listing.thing), *listing.notes]
     clips = [entry.clip for entry in entries]
     ranks = {name: rank for rank, name in enumerate(sorted({clip.class_name for clip in clips}))}
-    drawn, announced = _draw_folds(clips, seed, listing, problems)
+    drawn, announced = _draw_folds(clips, seed, known_folds or {}, listing, problems)
     complete = [
         replace(clip, label=ranks[clip.class_name], fold=drawn.get(clip.recording, clip.fold)) for clip in clips
     ]
@@ -354,7 +356,7 @@ def _times(clip: Clip) -> str:
 
 
 def _draw_folds(
-    clips: Sequence[Clip], seed: int, listing: _Listing, problems: Sequence[Problem]
+    clips: Sequence[Clip], seed: int, known: Mapping[str, int], listing: _Listing, problems: Sequence[Problem]
 ) -> tuple[dict[str, int], list[Problem]]:
     """Return a fold per recording where no clip has one, and a note that says so.
 
@@ -366,7 +368,7 @@ def _draw_folds(
     if not clips or clips[0].fold:
         return {}, []
     try:
-        drawn = folds.draw(((clip.recording, clip.class_name) for clip in clips), seed)
+        drawn = folds.draw(((clip.recording, clip.class_name) for clip in clips), seed, known)
     except CorpusError as error:
         raise CorpusError(f"{listing.where}: {error}{some_reasons(problems)}") from error
     reason = (

@@ -1,6 +1,6 @@
 """The door to every kind of source: its settings in, its catalogue out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,14 @@ def exists(source: SourceSettings, run_folder: Path, seed: int) -> bool:
     return source.path is not None or _synthetic_folder(run_folder, seed).exists()
 
 
-def read(source: SourceSettings, run_folder: Path, seed: int, *, duration_s: float) -> Catalogue:
+def read(
+    source: SourceSettings,
+    run_folder: Path,
+    seed: int,
+    *,
+    duration_s: float,
+    known_folds: Mapping[str, int] | None = None,
+) -> Catalogue:
     """Return the catalogue of the source, making the synthetic corpus if that is it.
 
     Parameters
@@ -32,27 +39,31 @@ def read(source: SourceSettings, run_folder: Path, seed: int, *, duration_s: flo
         Draws the synthetic corpus, and folds where none are named.
     duration_s
         Length of a clip: longer files are cut into windows of it where the source asks for that.
+    known_folds
+        Folds that were drawn for recordings before, so that they stay when the corpus changes.
 
     Raises
     ------
     CorpusError
         The source is absent, holds nothing that can be processed, or cannot be cut.
     """
-    catalogue = _read_kind(source, run_folder, seed)
+    catalogue = _read_kind(source, run_folder, seed, known_folds)
     if source.windows:
         catalogue = _in_windows(source, catalogue, duration_s)
     problems = (*catalogue.problems, *_notes_on_sharing(catalogue.clips))
     return replace(catalogue, clips=sort_clips(catalogue.clips), problems=problems)
 
 
-def _read_kind(source: SourceSettings, run_folder: Path, seed: int) -> Catalogue:
+def _read_kind(
+    source: SourceSettings, run_folder: Path, seed: int, known_folds: Mapping[str, int] | None
+) -> Catalogue:
     if source.path is None:
         folder = _synthetic_folder(run_folder, seed)
         synthetic.write_corpus(folder, seed=seed)
         return urbansound8k.read_catalogue(folder)
     path = source.path.absolute()
     if source.kind == "manifest":
-        return manifest.read_catalogue(path, seed)
+        return manifest.read_catalogue(path, seed, known_folds)
     layout = urbansound8k.PICTURES if source.kind == "pictures" else urbansound8k.SOUNDS
     return urbansound8k.read_catalogue(path, layout)
 

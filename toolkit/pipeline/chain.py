@@ -173,7 +173,7 @@ def _check_scope(request: Request) -> None:
         unknown = [value for value in wanted if value not in known]
         if unknown:
             allowed = ", ".join(str(value) for value in known)
-            raise ConfigError(f"{option} {unknown[0]}: the corpus has no such {column}; it has: {allowed}")
+            raise ConfigError(f"{option} {unknown[0]}: the corpus has no such {option[2:]}; it has: {allowed}")
 
 
 def _remember(run: Run) -> None:

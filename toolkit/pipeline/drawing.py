@@ -10,12 +10,16 @@ import numpy as np
 from toolkit.corpus.pictures import picture_bytes
 from toolkit.corpus.urbansound8k import PICTURES
 from toolkit.errors import ConfigError
-from toolkit.pipeline.files import write_bytes
+from toolkit.pipeline.files import digest_bytes, write_bytes
 from toolkit.pipeline.run import Run
+from toolkit.pipeline.stages.features import row_digests
 from toolkit.store.read import read_rows, read_whole
-from toolkit.store.schema import OK, ROWS_PER_PARTITION
+from toolkit.store.schema import ROWS_PER_PARTITION
 
 _FOLDER = "train"
+_MARK = "written-by-toolkit.txt"
+"""Only a folder with this file has pictures removed from it."""
+_LONGEST_STEM = 200
 _COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
 
 
@@ -35,8 +39,9 @@ def draw(run: Run, folder: Path) -> int:
         raise ConfigError("--pictures: the axis of pictures begins at 0 Hz: set features.mel_fmin_hz = 0")
     _refuse_foreign(folder)
     clips = read_whole(run.store, "clips")
-    rows = np.flatnonzero(clips["status"] == OK)
+    rows = np.flatnonzero(row_digests(run, "mel") != "")
     names = [_slice_name(str(clips["clip"][row])) for row in rows]
+    write_bytes(folder / _MARK, b"`toolkit features --pictures` writes and removes pictures in this folder.\n")
     (folder / PICTURES.table).unlink(missing_ok=True)
     for start in range(0, len(rows), ROWS_PER_PARTITION):
         some = rows[start : start + ROWS_PER_PARTITION]
@@ -51,15 +56,16 @@ def draw(run: Run, folder: Path) -> int:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    known = {PICTURES.table.name, _FOLDER}
-    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - known):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / _MARK).exists():
         raise ConfigError(f"--pictures {folder}: holds something else; choose a folder that is new or empty")
 
 
 def _slice_name(clip: str) -> str:
     """Return the name of a clip as UrbanSound8K could have it: a plain file name that ends with .wav."""
-    plain = quote(clip, safe=" ()[]{}@,;=+&!#$'~")
-    return plain if plain.endswith(".wav") else f"{plain}.wav"
+    plain = quote(clip, safe=" ()[]{}@,;=+&!#$'~").removesuffix(".wav")
+    if len(plain) > _LONGEST_STEM:
+        plain = f"{plain[:_LONGEST_STEM]}-{digest_bytes(clip.encode())[:8]}"
+    return f"{plain}.wav"
 
 
 def _picture_of(slice_name: str) -> str:

@@ -42,13 +42,12 @@ class Trouble:
 
 @dataclass(frozen=True)
 class CorpusChanged:
-    """The corpus is not what the run knew: names of clips, and how many are as before."""
+    """The corpus is not what the run knew: names of clips, and out of how many they are."""
 
     what: str
     """What became of the clips named, such as 'new'."""
     clips: tuple[str, ...]
-    n_others: int
-    """Clips of which this is not so."""
+    n_clips: int
 
 
 Event = StageStarted | StepDone | StageDone | Trouble | CorpusChanged

@@ -75,7 +75,7 @@ class FileDigests:
             if not stat.S_ISREG(status.st_mode):
                 return "not a file"
             mark: list[object] = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
-            known = self._known.get(str(path))
+            known = self._seen.get(str(path)) or self._known.get(str(path))
             digest = str(known[-1]) if known and known[:-1] == mark else digest_file(path)
         except OSError:
             return "absent"

@@ -24,6 +24,8 @@ class Reading:
 
     error: str = ""
     """Why the clip is left out; then there is nothing else."""
+    is_passing: bool = False
+    """Whether the error is of the system and may be gone the next time."""
     recorded_s: float = math.nan
     native_rate_hz: int = _UNKNOWN_RATE
     clipped_share: float = math.nan
@@ -67,8 +69,13 @@ def read(clip: Clip, root: Path, settings: Settings) -> Reading:
             stems=_read_stems(clip, root, settings),
         )
     except ClipError as error:
+        cause = error.__cause__
+        is_passing = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
         # The message names the file as it was opened; a store names it within its corpus.
-        return Reading(error=str(error).replace(f"{printable(root)}/", ""))
+        return Reading(error=str(error).replace(f"{printable(root)}/", ""), is_passing=is_passing)
+    except Exception as error:  # noqa: BLE001 (whatever a decoder comes up with costs this clip alone, and is named)
+        what = f"{type(error).__name__}: {printable(error)}"
+        return Reading(error=f"{printable(clip.path)}: cannot be read for an unexpected reason ({what})")
 
 
 def levels(readings: Sequence[Reading], representation: Representation, settings: Settings) -> np.ndarray:

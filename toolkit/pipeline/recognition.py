@@ -24,7 +24,8 @@ class Corpus:
     """The clips of a run, by what tells them."""
 
     names: np.ndarray
-    paths: np.ndarray
+    rows_of_path: Mapping[str, tuple[int, ...]]
+    """Rows of clips by the path of their file within the corpus."""
     folds: np.ndarray
     rows: Mapping[str, tuple[int, ...]]
     """Rows of clips by the digest of their features, in any representation."""
@@ -56,8 +57,16 @@ def corpus_of(run: Run, representations: Iterable[Representation]) -> Corpus:
         for row, digest in enumerate(digests):
             if digest:
                 rows[digest] = (*rows.get(digest, ()), row)
-    files = FileDigests(run.folder / FILE_DIGESTS)
-    return Corpus(clips["clip"], clips["path"], clips["fold"], rows, files)
+    of_path: dict[str, tuple[int, ...]] = {}
+    for row, path in enumerate(clips["path"].tolist()):
+        of_path[path] = (*of_path.get(path, ()), row)
+    return Corpus(clips["clip"], of_path, clips["fold"], rows, FileDigests(run.folder / FILE_DIGESTS))
+
+
+def _ends(file: str) -> list[str]:
+    """Return a path and all that it ends with, from folder to folder: one of them is its path in the corpus."""
+    parts = file.split("/")
+    return ["/".join(parts[first:]) for first in range(len(parts))]
 
 
 def recognise(corpus: Corpus, features: Iterable[str], content: str) -> Recognised:
@@ -72,12 +81,8 @@ def recognise(corpus: Corpus, features: Iterable[str], content: str) -> Recognis
     content
         Digest of its file.
     """
-    paths = corpus.files.files_with(content)
-    of_file = [
-        row
-        for row, path in enumerate(corpus.paths.tolist())
-        if any(file == path or file.endswith(f"/{path}") for file in paths)
-    ]
+    ends = {end for file in corpus.files.files_with(content) for end in _ends(file)}
+    of_file = [row for end in ends for row in corpus.rows_of_path.get(end, ())]
     exact = [row for digest in features for row in corpus.rows.get(digest, ())]
     rows = sorted({*exact, *of_file})
     # Where the features tell the clip, other clips that were cut out of the same file need no name.

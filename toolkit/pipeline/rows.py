@@ -14,7 +14,7 @@ import numpy as np
 from toolkit.store.schema import partitions
 
 NOT_MADE = ""
-MISSING = "missing"
+MISSING = "not made yet"
 FORCED = "forced"
 LOST = "cannot be used any more"
 DROPPED = "out of date, dropped"

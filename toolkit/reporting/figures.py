@@ -151,7 +151,10 @@ def thumbnail(region: Region, limit: float) -> bytes:
     _mesh(axes, region, region.mean_relevance, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axes.set_xlabel("")
     axes.set_yticks([250, 1000, 4000], ["250 Hz", "1 kHz", "4 kHz"])
-    axes.set_ylabel("nominal" if region.is_nominal else "", fontsize=8)
+    axes.set_ylabel("")
+    if region.is_nominal:
+        figure.subplots_adjust(top=0.9)
+        axes.set_title("nominal frequency", fontsize=7, loc="left", pad=2)
     axes.tick_params(labelsize=7)
     end_s = axes.get_xlim()[1]
     axes.set_xticks([0, end_s / 2, end_s], ["0", f"{end_s / 2:g}", f"{end_s:g} s"])

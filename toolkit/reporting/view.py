@@ -22,7 +22,7 @@ COMPOSITE_NAMES = {
 SOURCE_NAMES = {
     "synthetic": "synthetic urban corpus",
     "urbansound8k": "UrbanSound8K",
-    "pictures": "spectrogram pictures of UrbanSound8K",
+    "pictures": "spectrogram pictures",
     "manifest": "own corpus",
 }
 _NOTEWORTHY_CLIPPING = 1e-3

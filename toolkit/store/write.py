@@ -29,7 +29,7 @@ def new_store(path: Path, attributes: Attributes) -> Iterator[Path]:
     wip = _wip(path)
     zarr.open_group(wip, mode="w", zarr_format=3, attributes={"format_version": FORMAT_VERSION, **attributes})
     yield wip
-    _swap(wip, path, _wip(path))
+    _swap(wip, path, _old(path))
 
 
 def remove_group(store: Path, group: str) -> None:
@@ -74,8 +74,7 @@ def write_group(
 def write_rows(store: Path, group: str, rows: slice, data: Mapping[str, np.ndarray]) -> None:
     """Write the rows of one partition of a group that ``write_group`` made.
 
-    Where ``data`` says what the rows are made from, this is written last, and taken away first from the rows
-    that change: whoever kills the writer finds rows that are finished and rows that say that they are not.
+    Where ``data`` says what the rows are made from, this is written last. ``forget_rows`` takes it away before.
 
     Raises
     ------
@@ -85,15 +84,18 @@ def write_rows(store: Path, group: str, rows: slice, data: Mapping[str, np.ndarr
     known = variables_of(group)
     root = zarr.open_group(store / group, mode="r+", zarr_format=3)
     arrays = {name: _target(root, _known(known, group, name), rows, values) for name, values in data.items()}
-    keys = data.get(MADE_FROM.name)
-    if keys is not None:
-        array = arrays.pop(MADE_FROM.name)
-        held = np.asarray(array[rows])
-        array[rows] = np.where(held == keys, keys, "").astype(object)
-    for name, each in arrays.items():
-        each[rows] = _as_stored(known[name], data[name])
-    if keys is not None:
-        array[rows] = _as_stored(MADE_FROM, keys)
+    for name in sorted(arrays, key=lambda name: name == MADE_FROM.name):
+        arrays[name][rows] = _as_stored(known[name], data[name])
+
+
+def forget_rows(store: Path, group: str, rows: np.ndarray) -> None:
+    """Declare rows unmade, before they change: whoever kills the writer leaves rows that say so themselves."""
+    array = zarr.open_group(store / group, mode="r+", zarr_format=3)[MADE_FROM.name]
+    if isinstance(array, zarr.Array) and len(rows):
+        first, stop = int(rows.min()), int(rows.max()) + 1
+        held = np.asarray(array[first:stop]).astype(object)
+        held[rows - first] = ""
+        array[first:stop] = held
 
 
 def set_attributes(store: Path, group: str, attributes: Attributes) -> None:
@@ -102,11 +104,16 @@ def set_attributes(store: Path, group: str, attributes: Attributes) -> None:
 
 
 def sweep(store: Path) -> None:
-    """Remove what writers that were killed left in a store and beside it."""
+    """Remove what writers that were killed left in a store and beside it.
+
+    A store that was on its way out goes back to its place if its successor had not come yet.
+    """
     for path in store.rglob(f"*{_PARTIAL_SUFFIX}"):
         path.unlink(missing_ok=True)
-    for path in store.parent.glob(f"{store.name}.*{WIP_SUFFIX}"):
-        shutil.rmtree(path)
+    if _old(store).exists() and not store.exists():
+        _old(store).rename(store)
+    for path in (*store.parent.glob(f"{store.name}.*{WIP_SUFFIX}"), _old(store)):
+        shutil.rmtree(path, ignore_errors=not path.exists())
 
 
 def _target(root: zarr.Group, variable: Variable, rows: slice, values: np.ndarray) -> zarr.Array:
@@ -194,6 +201,11 @@ def _ensure_parents(store: Path, group: str) -> None:
 
 def _wip(path: Path) -> Path:
     return path.with_name(f"{path.name}.{uuid.uuid4().hex}{WIP_SUFFIX}")
+
+
+def _old(store: Path) -> Path:
+    """Return where a store goes while its successor takes its place."""
+    return store.with_name(f"{store.name}.old")
 
 
 def _swap(new: Path, place: Path, old: Path) -> None:

@@ -28,7 +28,7 @@ from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages import export, train
 from toolkit.store import write
 from toolkit.store.read import attributes, read_rows, read_whole
-from toolkit.store.schema import FILL, FREQUENCY_AXIS, OK, RELEVANCE, TIME_AXIS
+from toolkit.store.schema import FILL, FREQUENCY_AXIS, RELEVANCE, TIME_AXIS
 
 if TYPE_CHECKING:
     import keras
@@ -137,6 +137,8 @@ def explain_partition(job: ExplanationJob) -> None:
                 places = rows - job.rows.start
                 _put(held[composite], places, {**values, "made_from": job.made_from[composite][places]})
     for name, group in groups.items():
+        changed = [block.rows for block in job.blocks if name in block.composites]
+        write.forget_rows(job.run.store, group, np.concatenate([job.empty[name], *changed]))
         write.write_rows(job.run.store, group, job.rows, held[name])
 
 
@@ -189,11 +191,12 @@ def _jobs(run: Run, todo: Mapping[str, RowsTodo]) -> list[ExplanationJob]:
     """Group the units to be made by partition and representation: their composites share a forward pass."""
     clips = read_whole(run.store, "clips")
     networks = train.current(run)
+    wanted = _wanted(run)
     grouped: dict[tuple[str, str], list[RowsTodo]] = {}
     for name, item in todo.items():
         representation, _, part = name.split("/")
         grouped.setdefault((representation, part), []).append(item)
-    return [_job(run, items, clips, networks) for items in grouped.values()]
+    return [_job(run, items, clips, networks, wanted) for items in grouped.values()]
 
 
 def _job(
@@ -201,12 +204,14 @@ def _job(
     items: Sequence[RowsTodo],
     clips: Mapping[str, np.ndarray],
     networks: Mapping[tuple[Representation, int], str],
+    wanted: Mapping[tuple[str, str], np.ndarray],
 ) -> ExplanationJob:
     by_composite = {item.name.split("/")[1]: item for item in items}
     representation_name, _, part_name = items[0].name.split("/")
     representation = next(name for name in run.settings.representations if name == representation_name)
     part = dict(partition_names(len(clips["clip"])))[part_name]
-    usable = np.flatnonzero(clips["status"] == OK)
+    made_from = {name: wanted[representation, name] for name in by_composite}
+    usable = np.flatnonzero(next(iter(made_from.values())) != rows_of.NOT_MADE)
     blocks = []
     for rows in _blocks_in(part, clips):
         fold = int(clips["fold"][rows[0]])
@@ -223,7 +228,7 @@ def _job(
             name: np.concatenate([item.empty, np.setdiff1d(item.make, usable)])
             for name, item in by_composite.items()
         },
-        made_from={name: _wanted(run, representation, name)[part] for name in by_composite},
+        made_from={name: lines[part] for name, lines in made_from.items()},
         target=check_target(run),
         n_classes=len(class_names(run)),
     )
@@ -255,18 +260,17 @@ def _todo(run: Run, scope: Scope, force: bool) -> list[RowsTodo]:
     asked = np.array([scope.has_fold(int(fold)) for fold in clips["fold"]], bool)
     asked &= np.array([scope.has_class(str(name)) for name in clips["class_name"]], bool)
     todo = []
-    for representation in run.settings.representations:
-        for composite in run.settings.explanation.composites:
-            wanted, made = _wanted(run, representation, composite), _made(run, representation, composite)
-            in_scope = representation in scope.representations_of(run.settings)
-            make = asked & (in_scope and composite in scope.composites_of(run.settings))
-            reasons = rows_of.why(made, wanted, _WORDS)
-            if force:
-                reasons[wanted != rows_of.NOT_MADE] = rows_of.FORCED
-            out_of_date = ~make & (made != wanted) & (made != rows_of.NOT_MADE)
-            reasons[~make] = ""
-            for name, part in partition_names(len(made)):
-                todo += rows_of.todo(f"{representation}/{composite}/{name}", part, reasons, out_of_date)
+    for (representation, composite), wanted in _wanted(run).items():
+        made = _made(run, representation, composite)
+        in_scope = representation in scope.representations_of(run.settings)
+        make = asked & (in_scope and composite in scope.composites_of(run.settings))
+        reasons = rows_of.why(made, wanted, _WORDS)
+        if force:
+            reasons[wanted != rows_of.NOT_MADE] = rows_of.FORCED
+        out_of_date = ~make & (made != wanted) & (made != rows_of.NOT_MADE)
+        reasons[~make] = ""
+        for name, part in partition_names(len(made)):
+            todo += rows_of.todo(f"{representation}/{composite}/{name}", part, reasons, out_of_date)
     return todo
 
 
@@ -278,16 +282,19 @@ def _made(run: Run, representation: str, composite: str) -> np.ndarray:
     return read_whole(run.store, group, ("made_from",))["made_from"]
 
 
-def _wanted(run: Run, representation: str, composite: str) -> np.ndarray:
-    """Return what the map of every row should be made from: recipe, network, clip."""
-    clips = train.clips_of(run, representation)
+def _wanted(run: Run) -> dict[tuple[str, str], np.ndarray]:
+    """Return what the map of every row should be made from, by representation and composite."""
     networks = {name: str(unit.made_from["weights"]) for name, unit in export.current(run).items()}
-    if "key" not in clips:
-        return np.full(len(clips["fold"]), rows_of.NOT_MADE, dtype=object)
-    explanation = {**to_json(run.settings.explanation), "composites": composite}
-    recipe = digest_of({"code": VERSION, "engine": ENGINE, **explanation})
-    names = [train.unit_name(representation, fold) for fold in clips["fold"].tolist()]
-    return rows_of.line(recipe, [networks.get(name, "") for name in names], clips["key"].tolist())
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for representation in run.settings.representations:
+        clips = train.clips_of(run, representation)
+        names = [train.unit_name(representation, fold) for fold in clips["fold"].tolist()]
+        inputs = [networks.get(name, "") for name in names], clips["key"].tolist()
+        for composite in run.settings.explanation.composites:
+            explanation = {**to_json(run.settings.explanation), "composites": composite}
+            recipe = digest_of({"code": VERSION, "engine": ENGINE, **explanation})
+            found[representation, composite] = rows_of.line(recipe, *inputs)
+    return found
 
 
 def _n_clips(run: Run) -> int:

@@ -127,7 +127,8 @@ def _summary_unit(run: Run, representation: str, exported: dict[str, Unit]) -> U
     networks = {unit.name: digest_of(unit.made_from) for unit in mine}
     catalogue = run.markers(features.NAME).read(features.CATALOGUE)
     known = digest_of(catalogue.made_from if catalogue else None)
-    ingredients = {"code": VERSION, "networks": networks, "catalogue": known}
+    later = _later_clips(run, representation, [train.parse_unit_name(name)[1] for name in sorted(networks)])
+    ingredients = {"code": VERSION, "networks": networks, "catalogue": known, "later clips": later}
     return Unit(f"{representation}/{SUMMARY}", ingredients)
 
 
@@ -183,12 +184,17 @@ def _write_summary(run: Run, representation: str, key: str) -> None:
             **data,
             **{name: np.array([record[name] for record in records], np.int64) for name in counts},
             "fold": np.array(folds, np.int64),
-            "n_later_clips": np.array([train.n_later_clips(run, representation, fold) for fold in folds]),
+            "n_later_clips": np.array(_later_clips(run, representation, folds), np.int64),
             "epoch": np.arange(1, n_epochs + 1, dtype=np.int64),
             "export_difference": np.array(differences, np.float64),
         },
         attributes={"training": to_json(run.settings.training), "seed": run.settings.seed, "key": key},
     )
+
+
+def _later_clips(run: Run, representation: str, folds: list[int]) -> list[int]:
+    clips = train.clips_of(run, representation)
+    return [train.n_later_clips(run, representation, fold, clips) for fold in folds]
 
 
 def _record(path: Path) -> dict[str, Any]:

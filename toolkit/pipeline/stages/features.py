@@ -31,6 +31,8 @@ VERSION = 2
 """Raised when the same sound and settings would give other spectrograms."""
 CATALOGUE = "catalogue"
 CHANGED = "changed"
+UNREAD = "unread"
+"""In place of the content of a clip that the system failed to read: it is tried again the next time."""
 FILE_DIGESTS = "file-digests.json"
 """Where a run remembers what was in the files of its corpus."""
 _WORDS = ("settings or code changed", CHANGED)
@@ -109,7 +111,7 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
         if why == CHANGED
     }
     if changed:
-        tools.emit(CorpusChanged("changed", tuple(sorted(changed)), len(catalogue.clips) - len(changed)))
+        tools.emit(CorpusChanged("changed", tuple(sorted(changed)), len(catalogue.clips)))
     for job, _ in tools.workers.run(compute, _jobs(run, catalogue, plan)):
         for name in job.make:
             done(f"{name}/{job.name}")
@@ -121,16 +123,22 @@ def compute(job: Partition) -> None:
     states = read_rows(job.store, "clips", _STATES, job.rows)
     cells = {name: read_rows(job.store, f"features/{name}", _cells(job), job.rows) for name in job.make}
     needed = np.flatnonzero(np.any([*job.make.values()], axis=0))
+    passing = np.zeros(len(job.clips), bool)
+    for name, make in job.make.items():
+        write.forget_rows(job.store, f"features/{name}", np.flatnonzero(make) + job.rows.start)
     n_at_once = max(1, _BYTES_AT_ONCE // reading.bytes_per_clip(job.settings))
     for some in np.array_split(needed, math.ceil(len(needed) / n_at_once)):
         found = [reading.read(job.clips[place], job.root, job.settings) for place in some]
         _put(states, some, states_of(found))
+        passing[some] = [each.is_passing for each in found]
         for name, make in job.make.items():
             chosen = [each for each, wanted in zip(found, make[some], strict=True) if wanted]
             _put(cells[name], some[make[some]], _features(chosen, name, job))
     write.write_rows(job.store, "clips", job.rows, states)
     for name, held in cells.items():
         held["made_from"] = np.where(job.make[name], job.made_from[name], held["made_from"])
+        for place in np.flatnonzero(job.make[name] & passing):
+            held["made_from"][place] = f"{job.made_from[name][place].split()[0]} {UNREAD}"
         write.write_rows(job.store, f"features/{name}", job.rows, held)
 
 
@@ -139,16 +147,22 @@ def _put(held: Mapping[str, np.ndarray], places: np.ndarray, values: Mapping[str
         held[name][places] = value
 
 
-def row_digests(run: Run, representation: str) -> np.ndarray | None:
-    """Return a digest of the features of every row ('' where left out), or nothing while some are missing."""
-    if not (run.store / "features" / representation).exists():
-        return None
-    found = read_whole(run.store, f"features/{representation}", ("made_from", "digest"))
-    if (found["made_from"] == rows.NOT_MADE).any():
-        return None
-    # A clip may have broken since, and only another representation have noticed.
+def row_digests(run: Run, representation: str) -> np.ndarray:
+    """Return a digest of the features of every row; '' where there are none, made or left out."""
     status = read_whole(run.store, "clips", ("status",))["status"]
-    return np.where(status == OK, found["digest"], "")
+    if not (run.store / "features" / representation).exists():
+        return np.full(len(status), "", dtype=object)
+    found = read_whole(run.store, f"features/{representation}", ("made_from", "digest"))
+    # A clip may have broken since, and only another representation have noticed.
+    return np.where((status == OK) & (found["made_from"] != rows.NOT_MADE), found["digest"], "")
+
+
+def is_complete(run: Run, representation: str) -> bool:
+    """Tell whether every clip was read for a representation."""
+    if not (run.store / "features" / representation).exists():
+        return False
+    made_from = read_whole(run.store, f"features/{representation}", ("made_from",))["made_from"]
+    return bool((made_from != rows.NOT_MADE).all())
 
 
 def are_made_as_today(run: Run, representation: Representation) -> bool:
@@ -200,7 +214,21 @@ def columns_of(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
 
 def _catalogue(run: Run) -> Catalogue:
     settings = run.settings
-    return sources.read(settings.source, run.folder, settings.seed, duration_s=settings.features.duration_s)
+    return sources.read(
+        settings.source,
+        run.folder,
+        settings.seed,
+        duration_s=settings.features.duration_s,
+        known_folds=_known_folds(run),
+    )
+
+
+def _known_folds(run: Run) -> dict[str, int]:
+    """Return the folds of recordings in the store, if this seed drew them."""
+    if not run.store.exists() or attributes(run.store).get("fold_seed") != run.settings.seed:
+        return {}
+    known = read_whole(run.store, "clips", ("recording", "fold"))
+    return dict(zip(known["recording"].tolist(), known["fold"].tolist(), strict=True))
 
 
 def _reasons(run: Run, representation: str, wanted: np.ndarray, source: np.ndarray) -> np.ndarray:
@@ -287,8 +315,8 @@ def _changes(run: Run, catalogue: Catalogue, source: np.ndarray) -> list[CorpusC
     new = [name for name, row in zip(now, source, strict=True) if row == carry.NEW]
     before = read_whole(run.store, "clips", ("clip",))["clip"].tolist()
     gone = sorted(set(before) - set(now))
-    changes = (("new", new), ("gone", gone))
-    return [CorpusChanged(what, tuple(names), len(now) - len(new)) for what, names in changes if names]
+    changes = (("new", new, len(now)), ("gone", gone, len(before)))
+    return [CorpusChanged(what, tuple(names), n_clips) for what, names, n_clips in changes if names]
 
 
 def _carry_over(old: Path, new: Path, source: np.ndarray) -> None:
@@ -299,11 +327,12 @@ def _carry_over(old: Path, new: Path, source: np.ndarray) -> None:
     if not (source != carry.NEW).any():
         return
     carry.carry_rows(old, new, "clips", source, _STATES)
-    about = (attributes(old), attributes(new))
-    if about[0]["features"] == about[1]["features"]:
-        for group in set(carry.groups_below(old, "features")) & set(carry.groups_below(new, "features")):
-            carry.carry_rows(old, new, group, source)
-    if about[0]["class_names"] == about[1]["class_names"]:
+    was, now = attributes(old), attributes(new)
+    if any(was[name] != now[name] for name in ("features", "nominal")):
+        return
+    for group in set(carry.groups_below(old, "features")) & set(carry.groups_below(new, "features")):
+        carry.carry_rows(old, new, group, source)
+    if was["class_names"] == now["class_names"]:
         for group in carry.groups_below(old, "relevance"):
             carry.carry_group(old, new, group, source)
 
@@ -333,6 +362,7 @@ def _about(catalogue: Catalogue, settings: Settings) -> dict[str, object]:
         "source": settings.source.kind,
         "features": to_json(reading.analysis(settings)),
         "nominal": list(reading.nominal(settings)),
+        "fold_seed": settings.seed,
     }
 
 

@@ -28,9 +28,8 @@ from toolkit.pipeline.files import digest_bytes, digest_of, write_bytes, write_j
 from toolkit.pipeline.inputs import read_inputs
 from toolkit.pipeline.markers import Marker, Markers, Unit
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
-from toolkit.pipeline.stages.features import row_digests
+from toolkit.pipeline.stages.features import is_complete, row_digests
 from toolkit.store.read import attributes, read_whole
-from toolkit.store.schema import OK
 
 NAME = "train"
 VERSION = 2
@@ -80,13 +79,13 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
     """Compare every network with the clips and settings that it was made from."""
     if not run.store.exists():
         return Plan((), (), waits_for="features")
-    known = _units(run)
-    if set(scope.representations_of(run.settings)) - {representation for representation, _ in known}:
+    wanted = scope.representations_of(run.settings)
+    if not _has_features(run) or not all(is_complete(run, representation) for representation in wanted):
         return Plan((), (), waits_for="features")
     units = [
-        _unit(run, representation, fold, clips_of(run, representation), anew=True) if force else unit
-        for (representation, fold), unit in known.items()
-        if scope.has_fold(fold) and representation in scope.representations_of(run.settings)
+        _anew(run, representation, fold, clips_of(run, representation)) if force else unit
+        for (representation, fold), unit in _units(run).items()
+        if scope.has_fold(fold) and representation in wanted
     ]
     return Plan([unit.name for unit in units], run.markers(NAME).todo(units, force=force))
 
@@ -146,9 +145,8 @@ def current(run: Run) -> dict[tuple[Representation, int], str]:
     return found
 
 
-def n_later_clips(run: Run, representation: str, fold: int) -> int:
+def n_later_clips(run: Run, representation: str, fold: int, clips: Clips) -> int:
     """Return how many clips a network trained today would learn from or be chosen by, and this one was not."""
-    clips = clips_of(run, representation)
     today = split_of(clips, fold, run.settings.training, run.settings.seed)
     kept = _split_as_trained(run, representation, fold, clips) or today
     rows = [np.concatenate([split.training, split.validation]) for split in (today, kept)]
@@ -186,7 +184,7 @@ def split_of(clips: Clips, fold: int, settings: TrainingSettings, seed: int) -> 
 
 def _allowed(clips: Clips, fold: int, settings: TrainingSettings) -> np.ndarray:
     """Return the rows that may have a say in the network of a fold."""
-    allowed = (clips["status"] == OK) & (clips["fold"] != fold)
+    allowed = (clips["key"] != "") & (clips["fold"] != fold)
     if settings.strict_groups:
         pairs = set(zip(clips["recording"].tolist(), clips["fold"].tolist(), strict=True))
         counts = Counter(recording for recording, _ in pairs)
@@ -212,14 +210,9 @@ def _split_as_trained(run: Run, representation: str, fold: int, clips: Clips) ->
 
 
 def clips_of(run: Run, representation: str) -> Clips:
-    """Return the catalogue with a ``key`` of each clip, of its features and its class; '' where left out.
-
-    There are no keys while features are missing.
-    """
+    """Return the catalogue with a ``key`` of each clip, of its features and its class; '' where it has none."""
     clips = read_whole(run.store, "clips", ("status", "fold", "label", "class_name", "recording"))
     digests = row_digests(run, representation)
-    if digests is None:
-        return clips
     pairs = zip(digests.tolist(), clips["class_name"].tolist(), strict=True)
     keys = [digest_of(pair) if pair[0] else "" for pair in pairs]
     return {**clips, "key": np.array(keys, dtype=object)}
@@ -230,25 +223,35 @@ def _split_keys(clips: Clips, split: Split) -> tuple[list[str], list[str]]:
 
 
 def _units(run: Run) -> dict[tuple[Representation, int], Unit]:
-    """Return the unit of every network whose representation has its features complete."""
-    if attributes(run.store)["features"] != to_json(reading.analysis(run.settings)):
+    """Return the unit of every network that stands, or can be made because its features are complete."""
+    if not _has_features(run):
         return {}
     found = {}
     for representation in run.settings.representations:
         clips = clips_of(run, representation)
-        if "key" in clips:
-            for fold in folds_of(clips):
-                found[representation, fold] = _unit(run, representation, fold, clips)
+        complete = is_complete(run, representation)
+        for fold in folds_of(clips):
+            standing = _standing(run, representation, fold, clips)
+            if standing is not None or complete:
+                found[representation, fold] = standing or _anew(run, representation, fold, clips)
     return found
 
 
-def _unit(run: Run, representation: str, fold: int, clips: Clips, *, anew: bool = False) -> Unit:
-    """Return the unit of a network: on the clips that it was made from if it may stand, else on today's."""
-    as_trained = None if anew else _split_as_trained(run, representation, fold, clips)
-    if as_trained is not None:
-        unit = _unit_on(as_trained, run, unit_name(representation, fold), clips)
-        if not run.markers(NAME).outstanding(unit):
-            return unit
+def _has_features(run: Run) -> bool:
+    return attributes(run.store)["features"] == to_json(reading.analysis(run.settings))
+
+
+def _standing(run: Run, representation: str, fold: int, clips: Clips) -> Unit | None:
+    """Return the unit of a network that may stand, on the clips that it was made from."""
+    as_trained = _split_as_trained(run, representation, fold, clips)
+    if as_trained is None:
+        return None
+    unit = _unit_on(as_trained, run, unit_name(representation, fold), clips)
+    return None if run.markers(NAME).outstanding(unit) else unit
+
+
+def _anew(run: Run, representation: str, fold: int, clips: Clips) -> Unit:
+    """Return the unit of a network on the clips of today."""
     split = split_of(clips, fold, run.settings.training, run.settings.seed)
     return _unit_on(split, run, unit_name(representation, fold), clips)
 
