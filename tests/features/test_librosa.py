@@ -64,7 +64,7 @@ def assert_equal_levels(
 ) -> None:
     expected = reference_power(samples.astype(dtype), representation, settings)
     found = power(samples, representation, settings)
-    levels = [level_db(cells, 80.0) for cells in (found, expected)]
+    levels = [level_db(cells, settings.dynamic_range_db) for cells in (found, expected)]
     np.testing.assert_allclose(*levels, rtol=0, atol=TOLERANCE_DB)
     # A constant factor would not show in levels.
     assert found.max() == pytest.approx(expected.max(), rel=1e-3)
@@ -94,6 +94,13 @@ def test_levels__equal_librosas_for_a_quiet_tone_beside_a_loud_one_outside_all_b
     inside = sound("tone of 1510 Hz", NARROW) * 10 ** (-quieter_db / 20)
     samples = (sound(f"tone of {outside_hz} Hz", NARROW) + inside).astype(np.float32)
     assert_equal_levels(samples, representation, NARROW, np.float64)
+
+
+@pytest.mark.parametrize("name", ["chirp", "tone of 1000 Hz", "loud, then 90 dB less"])
+@every_representation
+def test_levels__equal_librosas_in_64_bits_over_140_db(representation: Representation, name: str):
+    settings = FeatureSettings(dynamic_range_db=140)
+    assert_equal_levels(sound(name), representation, settings, np.float64)
 
 
 @pytest.mark.parametrize("settings", OTHER_SETTINGS.values(), ids=OTHER_SETTINGS)

@@ -139,15 +139,14 @@ def level_db(cell_power: np.ndarray, dynamic_range_db: float) -> np.ndarray:
 
 
 def _power(samples: np.ndarray, representation: Representation, settings: FeatureSettings) -> np.ndarray:
-    """Analyse one clip in 32 bits, and again in 64 if less of it is in any bin than of white noise as loud.
+    """Analyse one clip in 32 bits, and again in 64 if its quietest cells need it.
 
-    32 bits leave errors some 150 dB below the sound. If a tone outside all bins is nearly all there is, the
-    loudest cell may itself lie 100 dB below it, and a cell 80 dB below that one needs more.
+    32 bits leave errors some 150 dB below the sound. They do for cells 80 dB below a loudest one holding what
+    white noise of the sound's power would put there; a tone outside all bins may leave far less.
     """
     analyser = mel if representation == "mel" else constant_q
     cells = analyser.power(samples, settings, "float32")
     step = len(samples) // N_FRAMES
     loudest = np.square(samples[: N_FRAMES * step]).reshape(N_FRAMES, step).mean(axis=1).max()
-    if cells.max() >= loudest * analyser.noise_power(settings):
-        return cells
-    return analyser.power(samples, settings, "float64")
+    needed = loudest * analyser.noise_power(settings) * 10 ** (settings.dynamic_range_db / 10 - 8)
+    return cells if cells.max() >= needed else analyser.power(samples, settings, "float64")
