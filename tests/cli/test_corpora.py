@@ -110,6 +110,7 @@ def test_new_clip_read_for_one_representation__leaves_the_maps_of_the_other(grow
     row = dict(zip(rows_of(corpus)[0], ("1999-0-0-0.wav", 1999, 0, 4, 1, 1, 0, "hum"), strict=True))
     write_table(corpus, [*rows_of(corpus), row])
     assert toolkit("features", "--dataset", corpus, "--out", out, "--representation", "mel").returncode == 0
+    assert toolkit("export", "--out", out, "--representation", "mel").returncode == 0
     planned = toolkit("explain", "--out", out, "--representation", "mel", "--dry-run").stdout
     assert "not made yet: 2" in planned, "one clip, two composites"
     assert "dropped" not in planned
