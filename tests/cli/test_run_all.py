@@ -203,6 +203,7 @@ def test_force__computes_the_named_stage_again_to_the_same_bytes(copy, finished,
     assert_same_bytes(copy, finished)
 
 
+@pytest.mark.slow
 def test_fold__leaves_the_other_folds_empty_and_the_rest_fills_them(tiny_corpus, finished, toolkit, tmp_path):
     out = tmp_path / "one"
     only = ("--representation", "mel", "--composite", "lrp.epsilon")
