@@ -16,7 +16,6 @@ from toolkit.config import TrainingSettings
 from toolkit.network import architecture, runtime, training
 from toolkit.network.training import TrainedNetwork, split_validation
 from toolkit.pipeline.stages.train import split_of
-from toolkit.store.schema import LEFT_OUT, OK
 
 NEEDS_TENSORFLOW = "TensorFlow is not installed here: `pip install 'audio-lrp-toolkit[train]'` on Python 3.11"
 N_CLIPS = 36
@@ -149,15 +148,15 @@ def test_split_validation__holds_back_about_the_share_and_others_every_time():
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
 def test_split_of__never_shows_a_network_its_held_out_fold(fold: int):
-    status = np.full(N_CLIPS, OK)
-    status[[0, 13, 30]] = LEFT_OUT
-    clips = {"fold": FOLD, "status": status, "recording": np.arange(N_CLIPS).astype(str)}
+    key = np.array([f"clip {number}" for number in range(N_CLIPS)], dtype=object)
+    key[[0, 13, 30]] = ""
+    clips = {"fold": FOLD, "key": key, "recording": np.arange(N_CLIPS).astype(str)}
     split = split_of(clips, fold, TrainingSettings(), seed=0)
     next_fold = fold % 3 + 1
     assert set(FOLD[split.validation]) == {next_fold}
     assert set(FOLD[split.training]) == {1, 2, 3} - {fold, next_fold}
     together = np.concatenate([split.training, split.validation])
-    np.testing.assert_array_equal(np.sort(together), np.flatnonzero((fold != FOLD) & (status == OK)))
+    np.testing.assert_array_equal(np.sort(together), np.flatnonzero((fold != FOLD) & (key != "")))
 
 
 def test_read_shuffled__reads_upwards_and_returns_the_order_asked_for():
