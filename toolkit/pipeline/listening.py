@@ -13,6 +13,7 @@ import numpy as np
 from toolkit.config import Representation, Settings, to_json
 from toolkit.corpus.audio import length_s
 from toolkit.corpus.catalogue import Clip
+from toolkit.corpus.windows import in_windows
 from toolkit.errors import ClipError, printable
 from toolkit.features import spectrogram
 from toolkit.pipeline import reading
@@ -23,7 +24,6 @@ from toolkit.store.schema import CLIP_STATES, OK
 
 MOST_WINDOWS = 2000
 """Of one file: with ten networks, the maps of so many take 0.3 GB a composite."""
-_BYTES_AT_ONCE = 1 << 25
 _UNLABELLED = -1
 
 
@@ -98,8 +98,6 @@ def _clips(job: ListeningJob, title: str, whole_s: float) -> tuple[Clip, ...]:
     )
     if not job.windows:
         return (whole,)
-    from toolkit.corpus.windows import in_windows
-
     duration_s = job.settings.features.duration_s
     if whole_s > MOST_WINDOWS * duration_s:
         raise ClipError(
@@ -114,7 +112,7 @@ def _read(
 ) -> tuple[dict[str, np.ndarray], dict[Representation, np.ndarray]]:
     """Return the states and the levels of windows; sound is held for some of them at a time."""
     root = job.path.absolute().parent
-    n_at_once = max(1, _BYTES_AT_ONCE // reading.bytes_per_clip(job.settings))
+    n_at_once = reading.clips_at_once(job.settings)
     states: dict[str, list[object]] = {}
     levels: dict[Representation, list[np.ndarray]] = {name: [] for name in job.representations}
     for first in range(0, len(clips), n_at_once):

@@ -16,6 +16,7 @@ from toolkit.features import spectrogram
 from toolkit.store.schema import FREQUENCY_AXIS
 
 _UNKNOWN_RATE = -1
+_BYTES_AT_ONCE = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def nominal(settings: Settings) -> tuple[str, ...]:
     return tuple(axis.name for axis in FREQUENCY_AXIS) if settings.source.kind == "pictures" else ()
 
 
-def bytes_per_clip(settings: Settings) -> int:
-    """Return the memory that the samples of a clip take."""
-    return 4 * round(settings.features.duration_s * settings.features.sample_rate_hz)
+def clips_at_once(settings: Settings) -> int:
+    """Return how many clips to hold in memory as sound: the longer they are, the fewer."""
+    return max(1, _BYTES_AT_ONCE // (4 * _n_samples(settings)))
 
 
 def read(clip: Clip, root: Path, settings: Settings) -> Reading:
@@ -139,7 +140,11 @@ def _read_stem(clip: Clip, path: str, root: Path, settings: Settings) -> np.ndar
         return _read_sound(clip, path, root, settings).samples
     except SilentClipError:
         # A part of a mix may be silent, where a clip may not.
-        return np.zeros(bytes_per_clip(settings) // 4, np.float32)
+        return np.zeros(_n_samples(settings), np.float32)
+
+
+def _n_samples(settings: Settings) -> int:
+    return round(settings.features.duration_s * settings.features.sample_rate_hz)
 
 
 def _read_picture(clip: Clip, root: Path, settings: Settings) -> Reading:

@@ -6,7 +6,7 @@ the store of a corpus that grew.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,3 +94,9 @@ def summary(items: Iterable[RowsTodo]) -> str:
     for item in items:
         counts.update([*item.why, *[DROPPED] * len(item.empty)])
     return "; ".join(f"{reason}: {n_rows}" for reason, n_rows in counts.most_common())
+
+
+def put(held: Mapping[str, np.ndarray], places: np.ndarray, values: Mapping[str, object]) -> None:
+    """Set some rows of variables held in memory, in place."""
+    for name, value in values.items():
+        held[name][places] = value

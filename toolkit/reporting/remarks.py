@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.reporting.render import plural
-from toolkit.reporting.view import representation_name
+from toolkit.reporting.view import NOTEWORTHY_CLIPPING, representation_name
 from toolkit.store.read import attributes
 
-_NOTEWORTHY_CLIPPING = 1e-3
-"""Share of samples at full scale from which a window is called clipped."""
 _SHORTEST_GAP_S = 0.01
 Arrays = Mapping[str, np.ndarray]
 About = Mapping[str, object]
@@ -100,7 +98,7 @@ def _of_windows(about: About, clips: Arrays) -> list[str]:
                 f"{place}: {_seconds(recorded_s)} s of sound; the rest of the {duration_s:g} s that networks "
                 "take is padding, and counts for nothing."
             )
-        if clipped > _NOTEWORTHY_CLIPPING:
+        if clipped > NOTEWORTHY_CLIPPING:
             sentences.append(
                 f"{place}: {100 * clipped:.1f} % of the samples are at full scale; clipping spreads energy "
                 "over frequencies that were not in the sound."

@@ -25,7 +25,7 @@ SOURCE_NAMES = {
     "pictures": "spectrogram pictures",
     "manifest": "own corpus",
 }
-_NOTEWORTHY_CLIPPING = 1e-3
+NOTEWORTHY_CLIPPING = 1e-3
 """Share of samples at full scale from which a clip is called clipped."""
 
 
@@ -455,7 +455,7 @@ def _signal(clips: Mapping[str, np.ndarray], about: Mapping[str, object]) -> Sig
     rates_hz = clips["native_rate_hz"]
     low = (rates_hz > 0) & (rates_hz < rate_hz)
     return Signal(
-        n_clipped=int((clips["clipped_share"] > _NOTEWORTHY_CLIPPING).sum()),
+        n_clipped=int((clips["clipped_share"] > NOTEWORTHY_CLIPPING).sum()),
         n_low_rate=int(low.sum()),
         lowest_rate_hz=int(rates_hz[low].min(initial=rate_hz)),
         rate_hz=rate_hz,

@@ -129,13 +129,13 @@ def explain_partition(job: ExplanationJob) -> None:
     groups = {name: f"relevance/{job.representation}/{name}" for name in sorted(job.made_from)}
     held = {name: read_rows(job.run.store, group, _PER_CLIP, job.rows) for name, group in groups.items()}
     for name, rows in job.empty.items():
-        _put(held[name], rows - job.rows.start, _EMPTY)
+        rows_of.put(held[name], rows - job.rows.start, _EMPTY)
     for block in job.blocks:
         n_batches = math.ceil(len(block.rows) / settings.explanation.batch_size)
         for rows in np.array_split(block.rows, max(1, n_batches)):
             for composite, values in _explain(job, block, rows).items():
                 places = rows - job.rows.start
-                _put(held[composite], places, {**values, "made_from": job.made_from[composite][places]})
+                rows_of.put(held[composite], places, {**values, "made_from": job.made_from[composite][places]})
     for name, group in groups.items():
         changed = [block.rows for block in job.blocks if name in block.composites]
         write.forget_rows(job.run.store, group, np.concatenate([job.empty[name], *changed]))
@@ -180,11 +180,6 @@ def explainer_of(weights: Path, _digest: str, n_classes: int) -> InnvestigateExp
         return model
 
     return InnvestigateExplainer(network)
-
-
-def _put(held: dict[str, np.ndarray], rows: np.ndarray, values: Mapping[str, object]) -> None:
-    for name, value in values.items():
-        held[name][rows] = value
 
 
 def _jobs(run: Run, todo: Mapping[str, RowsTodo]) -> list[ExplanationJob]:

@@ -37,8 +37,6 @@ FILE_DIGESTS = "file-digests.json"
 """Where a run remembers what was in the files of its corpus."""
 _WORDS = ("settings or code changed", CHANGED)
 _STATES = [variable.name for variable in CLIP_STATES]
-_BYTES_AT_ONCE = 1 << 25
-"""Sound analysed at once; longer clips come fewer at a time."""
 
 
 @dataclass(frozen=True)
@@ -126,25 +124,20 @@ def compute(job: Partition) -> None:
     passing = np.zeros(len(job.clips), bool)
     for name, make in job.make.items():
         write.forget_rows(job.store, f"features/{name}", np.flatnonzero(make) + job.rows.start)
-    n_at_once = max(1, _BYTES_AT_ONCE // reading.bytes_per_clip(job.settings))
+    n_at_once = reading.clips_at_once(job.settings)
     for some in np.array_split(needed, math.ceil(len(needed) / n_at_once)):
         found = [reading.read(job.clips[place], job.root, job.settings) for place in some]
-        _put(states, some, states_of(found))
+        rows.put(states, some, states_of(found))
         passing[some] = [each.is_passing for each in found]
         for name, make in job.make.items():
             chosen = [each for each, wanted in zip(found, make[some], strict=True) if wanted]
-            _put(cells[name], some[make[some]], _features(chosen, name, job))
+            rows.put(cells[name], some[make[some]], _features(chosen, name, job))
     write.write_rows(job.store, "clips", job.rows, states)
     for name, held in cells.items():
         held["made_from"] = np.where(job.make[name], job.made_from[name], held["made_from"])
         for place in np.flatnonzero(job.make[name] & passing):
             held["made_from"][place] = f"{job.made_from[name][place].split()[0]} {UNREAD}"
         write.write_rows(job.store, f"features/{name}", job.rows, held)
-
-
-def _put(held: Mapping[str, np.ndarray], places: np.ndarray, values: Mapping[str, object]) -> None:
-    for name, value in values.items():
-        held[name][places] = value
 
 
 def row_digests(run: Run, representation: str) -> np.ndarray:
