@@ -6,6 +6,7 @@
     │   └── ClipError           (3) one clip that cannot be used; the others go on
     │       └── SilentClipError (3) one that holds nothing but silence
     ├── StoreError              4   a store that is absent, foreign or of another version
+    ├── ModelError              4   a network that relevance cannot be taken through
     ├── DependencyError         4   an optional package that this installation lacks
     ├── LockedError             5   another run holds the output folder
     └── QualityError            6   a result that fails a check of its quality
@@ -63,6 +64,12 @@ class SilentClipError(ClipError):
 
 class StoreError(ToolkitError):
     """A store is absent, was not written by this toolkit, or has another format version."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class ModelError(ToolkitError):
+    """A network cannot be read, or holds something that relevance cannot be taken through."""
 
     exit_code = ExitCode.BAD_INPUT
 
