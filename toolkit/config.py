@@ -21,11 +21,12 @@ Plain = Mapping[str, object]
 """Settings in plain form, as JSON and TOML hold them: keys to values or to further mappings."""
 
 Representation = Literal["mel", "cqt"]
-Composite = Literal["lrp.epsilon", "lrp.sequential_preset_a_flat"]
+CompositeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""Of one that the toolkit knows, or of one in ``explanation.own``; also a name in the store."""
 Channels = Literal["level_contrast_change", "level", "colours"]
 
 REPRESENTATIONS: tuple[Representation, ...] = ("mel", "cqt")
-COMPOSITES: tuple[Composite, ...] = ("lrp.epsilon", "lrp.sequential_preset_a_flat")
+COMPOSITES: tuple[str, ...] = ("lrp.epsilon", "lrp.sequential_preset_a_flat")
 ENVIRONMENT_PREFIX = "TOOLKIT__"
 N_BINS = 64
 N_FRAMES = 64
@@ -93,15 +94,42 @@ class TrainingSettings(_Section):
     """Threads of one training process. Part of the result: other numbers give other weights."""
 
 
-class ExplanationSettings(_Section):
-    """Which relevance maps are made."""
+class RuleSettings(_Section):
+    """One rule of an own composite, and the layers it is for; every condition given must hold."""
 
-    composites: tuple[Composite, ...] = COMPOSITES
+    rule: str
+    """Name of the rule, such as 'epsilon' or 'alpha_beta'."""
+    parameters: dict[str, float | str] = {}
+    """Of the rule, such as ``alpha = 2``."""
+    kind: str | None = None
+    """Kind of layer: 'convolution', 'dense', 'average_pool'."""
+    position: int | None = None
+    """Among layers with weights: 0 is the first, -1 the last."""
+    name: str | None = None
+    """Name of the layer; * stands for any characters."""
+
+
+class ExplanationSettings(_Section):
+    """Which relevance maps are made, and by what."""
+
+    composites: Annotated[tuple[CompositeName, ...], Field(min_length=1)] = COMPOSITES
+    own: dict[CompositeName, tuple[RuleSettings, ...]] = {}
+    """Composites of one's own: for every layer, the first rule whose conditions hold."""
+    engine: Literal["onnxruntime", "innvestigate"] = "onnxruntime"
+    """What computes them; innvestigate needs TensorFlow and knows no own composites."""
+    provider: str = "cpu"
+    """What onnxruntime computes on, such as 'cpu' or 'cuda'."""
     target: str = "predicted"
     """The explained output: 'predicted' (the highest logit), 'label' (the true class) or a class name."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
     n_threads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Threads of one explaining process. Part of the result, in its last digits."""
+    """Threads of one explaining process. With innvestigate part of the result, in its last digits."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.composites)) < len(self.composites):
+            raise ValueError(f"composites={list(self.composites)} names one twice")
+        return self
 
 
 class StatisticsSettings(_Section):
@@ -129,6 +157,10 @@ class QualitySettings(_Section):
     """Largest allowed difference between a probability from ONNX and from Keras."""
     minimum_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Smallest allowed accuracy over all clips of a representation; 0 turns the gate off."""
+    verify_tolerance: Annotated[float, Field(gt=0)] = 1e-5
+    """Largest allowed median difference of maps by the two engines, as a share of a map's largest relevance."""
+    verify_correlation: Annotated[float, Field(ge=-1, le=1)] = 0.999
+    """Smallest allowed correlation of a clip's map by one engine with that by the other."""
 
 
 SOURCE_DEFAULTS: Mapping[str, Plain] = {

@@ -53,21 +53,21 @@ def explainer(which):
 
 
 def explain(name, one, targets, composites=("lrp.epsilon", "lrp.sequential_preset_a_flat")):
-    results[f"{name}:logits"] = one.logits(inputs)
-    for composite in composites:
-        results[f"{name}:{composite}"] = one.relevance(inputs, targets, composite)
+    explanation = one.explain(inputs, targets, composites)
+    results[f"{name}:logits"] = explanation.logits
+    results.update({f"{name}:{composite}": maps for composite, maps in explanation.relevance.items()})
 
 
 results = {}
 inputs = given["inputs"]
 first = explainer("first")
-predicted = first.logits(inputs).argmax(axis=1)
-explain("first", first, predicted)
+predicted = first.explain(inputs, np.zeros(len(inputs), int), ()).logits.argmax(axis=1)
+explain("first", first, np.full(len(inputs), -1))
 explain("other targets", first, given["other_targets"])
 second = explainer("second")
 explain("second", second, given["other_targets"], ("lrp.epsilon",))
 explain("first again", first, predicted)
-results["alone"] = first.relevance(inputs[:1], predicted[:1], "lrp.epsilon")
+results["alone"] = first.explain(inputs[:1], predicted[:1], ["lrp.epsilon"]).relevance["lrp.epsilon"]
 np.savez(sys.argv[2], predicted=predicted, **results)
 """
 

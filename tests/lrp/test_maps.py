@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from toolkit.lrp.explainer import PREDICTED
 from toolkit.lrp.maps import share_in_padding, sum_of_relevance, targets_of
 
-LOGITS = np.array([[0.1, 2.0, -1.0], [3.0, 3.0, 1.0], [-5.0, -4.0, -3.0], [0.0, 0.0, 0.0]], np.float32)
 LABELS = np.array([2, 1, 0, 1], np.int8)
 
 
@@ -33,23 +33,22 @@ def valid() -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("target", "expected"),
-    [("predicted", [1, 0, 2, 0]), ("label", [2, 1, 0, 1]), (2, [2, 2, 2, 2]), (0, [0, 0, 0, 0])],
+    [("predicted", [PREDICTED] * 4), ("label", [2, 1, 0, 1]), (2, [2, 2, 2, 2]), (0, [0, 0, 0, 0])],
 )
 def test_targets_of__a_word_or_a_number(target: int | str, expected: list[int]):
-    """Of equal logits the first is the prediction."""
-    targets = targets_of(LOGITS, LABELS, target)
+    targets = targets_of(LABELS, target)
     np.testing.assert_array_equal(targets, expected)
     assert targets.dtype == np.int64
 
 
 def test_targets_of__no_clips_are_none():
     for target in ("predicted", "label", 1):
-        assert targets_of(LOGITS[:0], LABELS[:0], target).shape == (0,)
+        assert targets_of(LABELS[:0], target).shape == (0,)
 
 
 def test_targets_of__refuses_another_word():
     with pytest.raises(ValueError, match="guessed"):
-        targets_of(LOGITS, LABELS, "guessed")
+        targets_of(LABELS, "guessed")
 
 
 def test_share_in_padding__equals_a_slow_loop(maps: np.ndarray, valid: np.ndarray):

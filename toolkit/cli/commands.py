@@ -8,7 +8,7 @@ import typer
 
 from toolkit import __version__
 from toolkit.cli.progress import say
-from toolkit.config import COMPOSITES, REPRESENTATIONS
+from toolkit.config import REPRESENTATIONS
 from toolkit.errors import ExitCode
 from toolkit.pipeline.executors import available_processors
 
@@ -26,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+lrp = typer.Typer(help="Layer-wise relevance propagation as ONNX graphs.", no_args_is_help=True)
+app.add_typer(lrp, name="lrp")
 
 
 def _one_of(allowed: Sequence[str]) -> Callable[[list[str] | None], list[str] | None]:
@@ -98,7 +101,7 @@ Representation = Annotated[
 ]
 Composite = Annotated[
     list[str] | None,
-    typer.Option("--composite", callback=_one_of(COMPOSITES), help="Only maps of this composite (repeatable)."),
+    typer.Option("--composite", help="Only maps of this composite of the run (repeatable)."),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs of training at most.")]
 Seed = Annotated[
@@ -106,6 +109,14 @@ Seed = Annotated[
 ]
 Target = Annotated[
     str | None, typer.Option("--target", help="What maps explain: 'predicted', 'label' or a class name.")
+]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", help="What computes maps: 'onnxruntime' (default) or 'innvestigate'."),
+]
+Provider = Annotated[
+    str | None,
+    typer.Option("--provider", help="What onnxruntime runs on: 'cpu' (default), 'cuda', ..."),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Processes that work side by side.")]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is up to date.")]
@@ -148,6 +159,8 @@ def run_all(
     epochs: Epochs = None,
     seed: Seed = None,
     target: Target = None,
+    engine: Engine = None,
+    provider: Provider = None,
     config: Config = None,
     jobs: Jobs = N_PROCESSORS,
     force: Force = False,
@@ -224,6 +237,8 @@ def explain(
     representation: Representation = None,
     composite: Composite = None,
     target: Target = None,
+    engine: Engine = None,
+    provider: Provider = None,
     windows: Windows = None,
     config: Config = None,
     jobs: Jobs = N_PROCESSORS,
@@ -260,6 +275,51 @@ def report(
 ) -> Ended:
     """Render the HTML pages from the store: the index and one page per class."""
     return _perform("report", locals())
+
+
+@app.command(epilog=EXIT_CODES)
+def verify(
+    out: Out = DEFAULT_OUT,
+    clips: Annotated[
+        int, typer.Option("--clips", min=1, help="How many clips of each representation, spread evenly.")
+    ] = 256,
+    fold: Fold = None,
+    representation: Representation = None,
+    composite: Composite = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="Largest median difference, in shares of a map's maximum (1e-5)."),
+    ] = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+) -> Ended:
+    """Compare relevance maps by compiled graphs with those by innvestigate, on clips of the run."""
+    from toolkit.cli import perform
+
+    return perform.verify(
+        out,
+        scope=_scope(locals()),
+        n_clips=clips,
+        n_jobs=jobs,
+        options={"verify_tolerance": tolerance},
+        config=config,
+    )
+
+
+@lrp.command("compile", epilog=EXIT_CODES)
+def compile_lrp(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A classifier, opset 11 to 18.")],
+    composite: Annotated[
+        list[str], typer.Option("--composite", help="Which maps, such as lrp.epsilon (repeatable).")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX model to write.")],
+    config: Config = None,
+) -> Ended:
+    """Compile relevance maps into a network: one ordinary ONNX model with logits and maps as outputs."""
+    from toolkit.cli import perform
+
+    perform.compile_lrp(model, composite, output, config)
+    return ExitCode.DONE, "done"
 
 
 @app.command(epilog=EXIT_CODES)
@@ -313,7 +373,7 @@ def _explain_files(files: Sequence[Path], given: Mapping[str, Any]) -> Ended:
     return perform.explain_files(
         files,
         given["out"],
-        options={name: given[name] for name in ("target", "windows")},
+        options={name: given[name] for name in ("target", "windows", "engine", "provider")},
         scope=_scope(given),
         config=given["config"],
         how=perform.How(given["jobs"], given["force"], given["dry_run"]),
@@ -348,6 +408,8 @@ _OPTIONS = (
     "epochs",
     "seed",
     "target",
+    "engine",
+    "provider",
 )
 _SCOPE = {
     "folds": "fold",

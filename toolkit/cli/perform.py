@@ -17,8 +17,9 @@ from toolkit.config import (
     read_toml,
     resolve,
 )
-from toolkit.errors import ConfigError, CorpusError, ExitCode, printable
-from toolkit.pipeline import chain, drawing, lock, reading, recordings, rows
+from toolkit.errors import ConfigError, CorpusError, ExitCode, QualityError, printable
+from toolkit.pipeline import chain, drawing, explainers, lock, reading, recordings, rows, verifying
+from toolkit.pipeline.files import write_bytes
 from toolkit.pipeline.run import Plan, Run, Scope
 from toolkit.store.read import read_whole
 from toolkit.store.schema import LEFT_OUT
@@ -78,7 +79,7 @@ def explain_files(
 ) -> tuple[ExitCode, str]:
     """Explain files that are not of the corpus, and say how it ended."""
     request = recordings.Request(
-        run=Run(out, settings_of(out, config, {})),
+        run=Run(out, settings_of(out, config, {name: options[name] for name in ("engine", "provider")})),
         files=tuple(files),
         scope=Scope(**scope),
         target=options["target"],
@@ -96,6 +97,64 @@ def explain_files(
     for page in outcome.pages:
         say(str(page))
     return _explained(outcome)
+
+
+def compile_lrp(model: Path, composites: Sequence[str], output: Path, config: Path | None) -> None:
+    """Compile relevance maps into a network, with composites of the toolkit's or of the settings' own.
+
+    Raises
+    ------
+    ConfigError
+        A composite is not known, or ``output`` cannot be written.
+    """
+    from toolkit.lrp.compiler import compile_relevance
+
+    settings = resolve({**_SYNTHETIC, **_asked(config, {})}).explanation
+    chosen = settings.model_copy(update={"composites": tuple(composites)})
+    compiled = compile_relevance(model, list(explainers.composites_of(chosen).values()))
+    content = compiled.SerializeToString(deterministic=True)
+    try:
+        write_bytes(output, content)
+    except OSError as error:
+        raise ConfigError(f"-o {output}: cannot be written ({error.strerror})") from error
+    say(f"{output}: {len(compiled.graph.node)} nodes, {len(content) / 1e6:.1f} MB; outputs:")
+    for each in compiled.graph.output:
+        say(f"  {each.name}")
+
+
+def verify(
+    out: Path,
+    *,
+    scope: Mapping[str, Any],
+    n_clips: int,
+    n_jobs: int,
+    options: Mapping[str, object],
+    config: Path | None,
+) -> tuple[ExitCode, str]:
+    """Compare the engines on clips of a run, print how far they lie apart, and say whether that is near enough.
+
+    Raises
+    ------
+    QualityError
+        It is not.
+    """
+    settings = settings_of(out, config, options)
+    run = Run(out, settings)
+    with Watcher(out / "logs") as watcher:
+        found = verifying.verify(run, Scope(**scope), n_clips, n_jobs, watcher)
+    for line in verifying.lines(found):
+        say(line)
+    for name in set(Scope(**scope).composites_of(settings)) - {each.composite for each in found}:
+        say(f"not compared: {name}, which innvestigate does not have")
+    failed = [each for each in found if not each.is_near_enough(settings.quality)]
+    if failed:
+        names = ", ".join(f"{each.representation} {each.composite}" for each in failed)
+        raise QualityError(
+            f"{names}: the engines differ by more than quality.verify_tolerance="
+            f"{settings.quality.verify_tolerance:g} or correlate by less than quality.verify_correlation="
+            f"{settings.quality.verify_correlation:g}"
+        )
+    return ExitCode.DONE, f"done; the engines agree on {sum(each.n_clips for each in found)} maps"
 
 
 def refuse_pictures_without_mel(representations: list[str] | None) -> None:
@@ -153,15 +212,10 @@ def settings_of(out: Path, config: Path | None, options: Mapping[str, object]) -
     ConfigError
         A layer holds something that cannot be used, or ``out`` is no folder.
     """
-    file = config or (PROJECT_FILE if PROJECT_FILE.exists() else None)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; give the folder of a run")
     remembered = chain.remembered(out)
-    asked: dict[str, Plain] = {
-        str(file): read_toml(file) if file else {},
-        "the environment": from_environment(os.environ),
-        "the options": _from_options(options),
-    }
+    asked = _asked(config, options)
     if any("source" in layer for layer in asked.values()):
         # Another source in the same folder begins anew, with nothing of what was set for the one before.
         now, before = _source_of(asked), _source_of({"remembered": remembered})
@@ -171,6 +225,16 @@ def settings_of(out: Path, config: Path | None, options: Mapping[str, object]) -
         remembered = remembered if same else {}
     settings = resolve({**_SYNTHETIC, f"{out}/settings.json": remembered, **asked})
     return settings.model_copy(update={"source": _absolute(settings.source)})
+
+
+def _asked(config: Path | None, options: Mapping[str, object]) -> dict[str, Plain]:
+    """Return what the user says today, by where it is said: the settings file, the environment, the options."""
+    file = config or (PROJECT_FILE if PROJECT_FILE.exists() else None)
+    return {
+        str(file): read_toml(file) if file else {},
+        "the environment": from_environment(os.environ),
+        "the options": _from_options(options),
+    }
 
 
 def _source_of(layers: Mapping[str, Plain]) -> SourceSettings:
@@ -200,8 +264,11 @@ def _from_options(options: Mapping[str, object]) -> dict[str, object]:
     training = {name: given[name] for name in ("epochs", "strict_groups") if name in given}
     if training:
         settings["training"] = training
-    if "target" in given:
-        settings["explanation"] = {"target": given["target"]}
+    explanation = {name: given[name] for name in ("target", "engine", "provider") if name in given}
+    if explanation:
+        settings["explanation"] = explanation
+    if "verify_tolerance" in given:
+        settings["quality"] = {"verify_tolerance": given["verify_tolerance"]}
     if "seed" in given:
         settings["seed"] = given["seed"]
     return settings

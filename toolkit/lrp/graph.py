@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolkit.errors import ModelError
-from toolkit.lrp.layers import Layer, Shape
+from toolkit.lrp.layers import Layer
 from toolkit.lrp.operators import ADVICE, OPERATORS, Node
+from toolkit.lrp.window import Shape
 
 if TYPE_CHECKING:
     import onnx

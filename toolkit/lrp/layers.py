@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from toolkit.lrp import winners
 from toolkit.lrp.tensors import Attribute, Tensor
-
-Shape = tuple[int, ...]
+from toolkit.lrp.window import Shape, Window
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,53 +62,6 @@ class Weighted(Layer):
 
 def _surely_nonnegative(x: Tensor, kernel: np.ndarray, bias: np.ndarray | None) -> bool:
     return x.nonnegative and bool((kernel >= 0).all()) and (bias is None or bool((bias >= 0).all()))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Window:
-    """How a window moves over space; one number per axis, in ``pads`` those at the end after the others."""
-
-    size: Shape
-    strides: Shape
-    pads: Shape
-    dilations: Shape
-
-    @property
-    def n_axes(self) -> int:
-        """How many axes space has."""
-        return len(self.size)
-
-    @property
-    def before(self) -> Shape:
-        """Padding at the beginning of each axis."""
-        return self.pads[: self.n_axes]
-
-    @property
-    def after(self) -> Shape:
-        """Padding at the end of each axis."""
-        return self.pads[self.n_axes :]
-
-    @property
-    def reach(self) -> Shape:
-        """From the first to the last element under the window, along each axis."""
-        return tuple((size - 1) * gap + 1 for size, gap in zip(self.size, self.dilations, strict=True))
-
-    @property
-    def attributes(self) -> dict[str, Attribute]:
-        """The window as attributes of a node."""
-        return {
-            "kernel_shape": self.size,
-            "strides": self.strides,
-            "pads": self.pads,
-            "dilations": self.dilations,
-        }
-
-    def left_over(self, space: Shape, out: Shape) -> Shape:
-        """Return how many elements at the end of each axis no window reaches; below 0, how far one is past."""
-        each = zip(space, out, self.before, self.after, self.strides, self.reach, strict=True)
-        return tuple(
-            n + begin + end - (n_out - 1) * stride - reach for n, n_out, begin, end, stride, reach in each
-        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -227,15 +180,13 @@ class AveragePool(Layer):
         """Channels stand in for clips: all of them share one kernel of ones."""
         graph, space, out = s.graph, self.input_shape[1:], self.output_shape[1:]
         rest = self.window.left_over(space, out)
-        # A window that ceil_mode lets reach past the padding: the padding reaches as far.
-        after = tuple(end + max(0, -past) for end, past in zip(self.window.after, rest, strict=True))
         single = graph.node("Reshape", s / graph.constant(self._divisors()), graph.integers(-1, 1, *out))
         spread = graph.node(
             "ConvTranspose",
             single,
             graph.constant(np.ones((1, 1, *self.window.size))),
-            **{**self.window.attributes, "pads": (*self.window.before, *after)},
             output_padding=tuple(max(0, past) for past in rest),
+            **self.window.padded_for(space, out).attributes,
         )
         return graph.node("Reshape", spread, graph.integers(-1, *self.input_shape))
 
@@ -313,20 +264,32 @@ class MaxPool(Layer):
     ceil_mode: bool = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._pooled(x)[0]
-
-    def _pooled(self, x: Tensor) -> list[Tensor]:
-        return x.graph.nodes("MaxPool", x, n_outputs=2, ceil_mode=int(self.ceil_mode), **self.window.attributes)
+        if winners.is_known(x, self.window, self.input_shape):
+            return x.graph.node("MaxPool", x, **self._attributes)
+        return x.graph.nodes("MaxPool", x, n_outputs=2, **self._attributes)[0]
 
     def adjoint(self, s: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        graph = s.graph  # an element may win in several windows: ScatterElements adds, MaxUnpool would not
-        flat = graph.integers(-1)
-        size = graph.node("Size", x)
-        zeros = graph.node("Expand", graph.constant(np.zeros(1)), graph.node("Reshape", size, flat))
-        winners = graph.node("Reshape", self._pooled(x)[1], flat)
-        given = graph.node("Reshape", s, flat)
-        spread = graph.node("ScatterElements", zeros, winners, given, axis=0, reduction="add")
-        return graph.node("Reshape", spread, graph.integers(-1, *self.input_shape))
+        graph, n_inputs = s.graph, math.prod(self.input_shape)
+        n_clips = graph.node("Shape", s, end=1)
+        shape = graph.node("Concat", n_clips, graph.integers(n_inputs), axis=0)
+        nothing = graph.node("Expand", graph.constant(np.zeros((1, 1))), shape)
+        given = s.reshaped((math.prod(self.output_shape),))
+        # One element may win in several windows: this adds up, where MaxUnpool would keep the last.
+        spread = graph.node("ScatterElements", nothing, self._winners(x, y), given, axis=1, reduction="add")
+        return spread.reshaped(self.input_shape)
+
+    def _winners(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return where in its clip the element is that won in each window, shape (batch, window)."""
+        if winners.is_known(x, self.window, self.input_shape):
+            return winners.first_maxima(x, y, self.window, self.input_shape, self.output_shape)
+        graph = x.graph
+        in_batch = graph.nodes("MaxPool", x, n_outputs=2, **self._attributes)[1]
+        in_clip = graph.node("Mod", in_batch, graph.integers(math.prod(self.input_shape)))
+        return in_clip.reshaped((math.prod(self.output_shape),))
+
+    @property
+    def _attributes(self) -> dict[str, Attribute]:
+        return {"ceil_mode": int(self.ceil_mode), **self.window.attributes}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,21 +2,21 @@
 
 import numpy as np
 
+from toolkit.lrp.explainer import PREDICTED
 
-def targets_of(logits: np.ndarray, labels: np.ndarray, target: int | str) -> np.ndarray:
-    """Return the class that each clip's map explains, shape (clip,).
+
+def targets_of(labels: np.ndarray, target: int | str) -> np.ndarray:
+    """Return what each clip's map is asked to explain, a class or ``PREDICTED``, shape (clip,).
 
     Parameters
     ----------
-    logits
-        Shape (clip, class).
     labels
         True class of each clip, shape (clip,).
     target
-        'predicted' (the highest logit, the first of equals), 'label' (the true class), or a class number.
+        'predicted' (the class with the highest logit), 'label' (the true class), or a class number.
     """
     if target == "predicted":
-        return logits.argmax(axis=1).astype(np.int64)
+        return np.full(len(labels), PREDICTED, np.int64)
     if target == "label":
         return labels.astype(np.int64)
     return np.full(len(labels), int(target), np.int64)

@@ -13,7 +13,8 @@ import numpy as np
 
 from toolkit.errors import ModelError
 from toolkit.lrp import layers as kinds
-from toolkit.lrp.layers import Layer, Shape, Window
+from toolkit.lrp.layers import Layer
+from toolkit.lrp.window import Shape, Window
 
 Layers = tuple[Layer, ...]
 

@@ -17,9 +17,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from toolkit.errors import ConfigError
-from toolkit.lrp.layers import Convolution, Layer, Shape, Weighted
+from toolkit.lrp.layers import Convolution, Layer, Weighted
 from toolkit.lrp.relevance import Relevance
 from toolkit.lrp.tensors import Tensor
+from toolkit.lrp.window import Shape
 
 ZERO_STAND_IN = 1e-7
 """What innvestigate divides by in place of an exact zero."""

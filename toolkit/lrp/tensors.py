@@ -72,6 +72,12 @@ class Tensor:
         )
         return self.graph.node("Where", test, *both)
 
+    def as_integers(self) -> "Tensor":
+        """Return whole numbers as int64."""
+        from onnx import TensorProto
+
+        return self.graph.node("Cast", self, to=int(TensorProto.INT64))
+
     def reshaped(self, shape: Sequence[int]) -> "Tensor":
         """Return the elements in the given shape; the batch axis comes first and is not named in it."""
         target = self.graph.integers(0, *shape)

@@ -12,7 +12,7 @@ import numpy as np
 from toolkit.config import to_json
 from toolkit.corpus.catalogue import FAULT
 from toolkit.errors import ConfigError
-from toolkit.pipeline import lock
+from toolkit.pipeline import explainers, lock
 from toolkit.pipeline.events import Emit, StageDone, StageStarted, StepDone
 from toolkit.pipeline.executors import Processes
 from toolkit.pipeline.files import sweep, write_json
@@ -160,6 +160,7 @@ def _check_scope(request: Request) -> None:
     ):
         for value in set(asked) - set(allowed_names):
             raise ConfigError(f"{option} {value}: not in the settings of this run: {', '.join(allowed_names)}")
+    explainers.composites_of(run.settings.explanation)
     store = run.store
     if not store.exists():
         return

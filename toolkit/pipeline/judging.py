@@ -12,10 +12,8 @@ from toolkit.features.bands import bands_from_edges, bins_by_band
 from toolkit.features.channels import network_input
 from toolkit.features.spectrogram import valid_frames
 from toolkit.lrp import maps
-from toolkit.lrp.engines.innvestigate import InnvestigateExplainer
-from toolkit.network import runtime
-from toolkit.pipeline import reading
-from toolkit.pipeline.stages import explain
+from toolkit.lrp.explainer import PREDICTED, Explainer
+from toolkit.pipeline import explainers, reading
 from toolkit.statistics import ensemble, profiles
 from toolkit.store import write
 from toolkit.store.read import read_whole
@@ -29,7 +27,7 @@ class Network:
     """The network of one fold."""
 
     fold: int
-    weights: Path
+    folder: Path
     digest: str
     """Digest of the weights."""
 
@@ -69,11 +67,11 @@ class _Heard:
 
 def judge(job: JudgingJob) -> None:
     """Classify and explain every window of a recording, and write what came out."""
-    runtime.prepare(n_threads=job.settings.explanation.n_threads, eager=False)
     heard = _heard(job)
     logits = np.full((*job.has_say.shape, len(job.class_names)), np.nan, np.float32)
     for place, rows, explainer in _turns(job):
-        logits[place, rows] = explainer.logits(heard.inputs[rows])
+        nothing_asked = np.full(len(rows), PREDICTED, np.int64)
+        logits[place, rows] = explainer.explain(heard.inputs[rows], nothing_asked, ()).logits
     probability = ensemble.mean_probability(logits)
     prediction = ensemble.named(probability)
     known = prediction != ensemble.NONE
@@ -93,20 +91,19 @@ def judge(job: JudgingJob) -> None:
         "votes": ensemble.votes(logits, prediction),
         "band_energy_share": _energy_share(heard),
     }
-    for composite in job.composites:
-        relevance = _relevance(job, heard.inputs, target, composite)
+    for composite, relevance in _relevance(job, heard.inputs, target).items():
         data = {**shared, "relevance": relevance, **_summed_up(relevance, heard)}
         group = f"explanations/{job.representation}/{composite}"
         write.write_group(job.store, group, data, attributes=_about(job, composite))
 
 
-def _turns(job: JudgingJob) -> Iterator[tuple[int, np.ndarray, InnvestigateExplainer]]:
-    """Give each network's place, some rows that it may judge, and its explainer, which is chosen here alone."""
+def _turns(job: JudgingJob) -> Iterator[tuple[int, np.ndarray, Explainer]]:
+    """Give each network's place, some rows that it may judge, and its explainer."""
     for place, network in enumerate(job.networks):
         rows = np.flatnonzero(job.has_say[place])
         n_batches = math.ceil(len(rows) / job.settings.explanation.batch_size)
         for some in np.array_split(rows, n_batches) if n_batches else ():
-            yield place, some, explain.explainer_of(network.weights, network.digest, len(job.class_names))
+            yield place, some, explainers.explainer_of(network.folder, network.digest, job.settings.explanation)
 
 
 def _heard(job: JudgingJob) -> _Heard:
@@ -131,11 +128,14 @@ def _heard(job: JudgingJob) -> _Heard:
     )
 
 
-def _relevance(job: JudgingJob, inputs: np.ndarray, target: np.ndarray, composite: str) -> np.ndarray:
-    """Return the maps of every network, shape (fold, clip, bin, frame), float32; NaN where it has no say."""
-    relevance = np.full((*job.has_say.shape, *inputs.shape[1:3]), np.nan, np.float32)
+def _relevance(job: JudgingJob, inputs: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
+    """Return maps by composite, shape (fold, clip, bin, frame), float32; NaN where a network has no say."""
+    shape = *job.has_say.shape, *inputs.shape[1:3]
+    relevance = {composite: np.full(shape, np.nan, np.float32) for composite in job.composites}
     for place, rows, explainer in _turns(job):
-        relevance[place, rows] = explainer.relevance(inputs[rows], target[rows], composite)
+        found = explainer.explain(inputs[rows], target[rows], job.composites)
+        for composite, maps_of_rows in found.relevance.items():
+            relevance[composite][place, rows] = maps_of_rows
     return relevance
 
 
@@ -169,7 +169,7 @@ def _energy_share(heard: _Heard) -> np.ndarray:
 def _about(job: JudgingJob, composite: str) -> dict[str, object]:
     """Return what the explanations say of how they were made."""
     return {
-        "engine": explain.ENGINE,
+        "engine": explainers.engine_of(job.settings.explanation),
         "nominal": list(reading.nominal(job.settings)),
         "explanation": {**to_json(job.settings.explanation), "composites": [composite]},
         "networks": {str(network.fold): network.digest for network in job.networks},

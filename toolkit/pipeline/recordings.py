@@ -17,8 +17,7 @@ import numpy as np
 
 from toolkit.config import Representation, Settings
 from toolkit.errors import ConfigError, CorpusError
-from toolkit.network import runtime
-from toolkit.pipeline import lock
+from toolkit.pipeline import explainers, lock
 from toolkit.pipeline.events import Emit, StageDone, StageStarted, StepDone, Trouble
 from toolkit.pipeline.executors import Processes, Serial
 from toolkit.pipeline.files import sweep, write_bytes
@@ -120,8 +119,7 @@ def networks_of(request: Request) -> Networks:
         kind, fold = train.parse_unit_name(name)
         for representation in known:
             if kind == representation and request.scope.has_fold(fold):
-                path = run.model(representation, fold) / train.WEIGHTS_NAME
-                network = Network(fold, path, str(unit.made_from["weights"]))
+                network = Network(fold, run.model(representation, fold), str(unit.made_from["weights"]))
                 found.setdefault(representation, []).append(network)
     if not found:
         raise ConfigError(
@@ -142,7 +140,7 @@ def explain_files(request: Request, emit: Emit) -> Outcome:
     """
     run = request.run
     _refuse_absent(run)
-    runtime.require()
+    explainers.check(run.settings.explanation)
     with lock.hold(run.folder, run_id=lock.new_run_id(), command=request.command) as descriptor:
         tools = Tools(emit, Processes(request.n_jobs, descriptor))
         networks = networks_of(request)

@@ -4,15 +4,37 @@ Needs a process in which ``toolkit.network.runtime.prepare`` has turned eager ex
 analyzer takes seconds, using it milliseconds: keep one explainer per network.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolkit.errors import ModelError
+from toolkit.lrp.explainer import PREDICTED, Explanation, check_targets
+
 if TYPE_CHECKING:
     import innvestigate.analyzer
     import keras
+
+
+VERSION = "2.1.2"
+ANALYZERS = (
+    "lrp.z",
+    "lrp.epsilon",
+    "lrp.w_square",
+    "lrp.flat",
+    "lrp.z_plus",
+    "lrp.alpha_1_beta_0",
+    "lrp.alpha_2_beta_1",
+    "lrp.sequential_preset_a",
+    "lrp.sequential_preset_b",
+    "lrp.sequential_preset_a_flat",
+    "lrp.sequential_preset_b_flat",
+    "gradient",
+    "input_t_gradient",
+)
+"""Composites that innvestigate has under the same name."""
 
 
 class InnvestigateExplainer:
@@ -34,34 +56,27 @@ class InnvestigateExplainer:
             self._model = innvestigate.model_wo_softmax(network())
         self._analyzers: dict[str, innvestigate.analyzer.AnalyzerBase] = {}
 
-    def logits(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the network's output before softmax, shape (clip, class), float32."""
-        with self._own_graph():
-            return np.asarray(self._model.predict_on_batch(inputs), dtype=np.float32)
+    def explain(self, inputs: np.ndarray, targets: np.ndarray, composites: Sequence[str]) -> Explanation:
+        """Return logits, and a map for each clip and composite; see ``Explainer.explain``.
 
-    def relevance(self, inputs: np.ndarray, targets: np.ndarray, composite: str) -> np.ndarray:
-        """Return relevance for the logit of each clip's target, summed over the input channels.
-
-        Parameters
-        ----------
-        inputs
-            Network inputs, shape (clip, bin, frame, channel).
-        targets
-            Class number to explain, shape (clip,).
-        composite
-            innvestigate's name of it, such as 'lrp.epsilon'.
-
-        Returns
-        -------
-        Maps, shape (clip, bin, frame), float32, unnormalised: the seed is the logit itself.
+        Raises
+        ------
+        ModelError
+            A target is no class of the network, or innvestigate has no such composite.
         """
         with self._own_graph():
-            maps = self._analyzer(composite).analyze(inputs, neuron_selection=targets)
-        return np.asarray(maps, dtype=np.float32).sum(axis=-1)
+            logits = np.asarray(self._model.predict_on_batch(inputs), dtype=np.float32)
+            check_targets(targets, logits.shape[1])
+            chosen = np.where(targets == PREDICTED, logits.argmax(axis=1), targets)
+            maps = {name: self._analyzer(name).analyze(inputs, neuron_selection=chosen) for name in composites}
+        summed = {name: np.asarray(each, np.float32).sum(axis=-1) for name, each in maps.items()}
+        return Explanation(logits, summed)
 
     def _analyzer(self, composite: str) -> "innvestigate.analyzer.AnalyzerBase":
         import innvestigate
 
+        if composite not in ANALYZERS:
+            raise ModelError(f"innvestigate has no composite {composite}, it has {', '.join(ANALYZERS)}")
         if composite not in self._analyzers:
             self._analyzers[composite] = innvestigate.create_analyzer(
                 composite, self._model, neuron_selection_mode="index"

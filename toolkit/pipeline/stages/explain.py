@@ -5,11 +5,9 @@ network together.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +15,10 @@ from toolkit.config import N_BINS, N_FRAMES, Representation, to_json
 from toolkit.errors import ConfigError
 from toolkit.features.spectrogram import valid_frames
 from toolkit.lrp import maps
-from toolkit.lrp.engines.innvestigate import InnvestigateExplainer
-from toolkit.network import architecture, runtime
-from toolkit.network.weights import read_weights
+from toolkit.lrp.explainer import PREDICTED
+from toolkit.pipeline import explainers
 from toolkit.pipeline import rows as rows_of
-from toolkit.pipeline.files import digest_of
+from toolkit.pipeline.files import digest_of, write_bytes
 from toolkit.pipeline.inputs import read_inputs
 from toolkit.pipeline.rows import RowsTodo, partition_names
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
@@ -30,12 +27,8 @@ from toolkit.store import write
 from toolkit.store.read import attributes, read_rows, read_whole
 from toolkit.store.schema import FILL, FREQUENCY_AXIS, RELEVANCE, TIME_AXIS
 
-if TYPE_CHECKING:
-    import keras
-
 NAME = "explain"
-VERSION = 2
-ENGINE = "innvestigate 2.1.2"
+VERSION = 3
 _WORDS = ("settings or code changed", "network changed", "clip changed")
 _PER_CLIP = tuple(variable.name for variable in RELEVANCE if variable.dims[0] == "clip")
 _NO_FOLD = (-1,)
@@ -47,7 +40,7 @@ class Block:
     """Clips of one class and fold within a partition, the network that explains them, and how."""
 
     rows: np.ndarray
-    weights: Path
+    folder: Path
     digest: str
     composites: tuple[str, ...]
 
@@ -66,11 +59,11 @@ class ExplanationJob:
     made_from: Mapping[str, np.ndarray]
     """What every row should be made from, by composite, shape (clip,)."""
     target: int | str
-    n_classes: int
 
 
 def prepare(run: Run, _tools: Tools) -> None:
     """Make empty groups for maps that are to come, and remove those that the settings no longer name."""
+    explainers.check_names(run.settings.explanation)
     if not run.store.exists():
         return
     settings = run.settings
@@ -111,21 +104,37 @@ def out_of_date(run: Run) -> bool:
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Explain the clips of every partition to be made."""
-    runtime.require()
+    settings = run.settings.explanation
+    explainers.check(settings)
     for group in sorted({f"relevance/{name.rpartition('/')[0]}" for name in plan.partitions}):
-        write.set_attributes(
-            run.store, group, {"explanation": to_json(run.settings.explanation), "engine": ENGINE}
-        )
+        about = {"explanation": to_json(settings), "engine": explainers.engine_of(settings)}
+        write.set_attributes(run.store, group, about)
     jobs = _jobs(run, plan.partitions)
-    for job, _ in tools.workers.run(explain_partition, jobs, lane=lambda job: job.representation):
+    if not explainers.needs_tensorflow(settings):
+        _write_graphs(run, {block.folder for job in jobs for block in job.blocks})
+    # innvestigate takes seconds to make ready what onnxruntime does in tenths.
+    lane = _lane if explainers.needs_tensorflow(settings) else None
+    for job, _ in tools.workers.run(explain_partition, jobs, lane=lane):
         for name in job.units:
             done(name)
+
+
+def _lane(job: ExplanationJob) -> str:
+    return job.representation
+
+
+def _write_graphs(run: Run, folders: Iterable[Path]) -> None:
+    """Put the compiled graph beside each network, for whoever wants maps of other clips; if it is not there."""
+    for folder in sorted(folders):
+        graph = explainers.compiled(folder, run.settings.explanation)
+        path = folder / explainers.RELEVANCE_NAME
+        if not path.exists() or path.read_bytes() != graph:
+            write_bytes(path, graph)
 
 
 def explain_partition(job: ExplanationJob) -> None:
     """Explain the blocks of one partition, and write it with everything else that it holds."""
     settings = job.run.settings
-    runtime.prepare(n_threads=settings.explanation.n_threads, eager=False)
     groups = {name: f"relevance/{job.representation}/{name}" for name in sorted(job.made_from)}
     held = {name: read_rows(job.run.store, group, _PER_CLIP, job.rows) for name, group in groups.items()}
     for name, rows in job.empty.items():
@@ -153,33 +162,22 @@ def _explain(job: ExplanationJob, block: Block, rows: np.ndarray) -> dict[str, d
         channels=settings.training.channels,
         dynamic_range_db=settings.features.dynamic_range_db,
     )
-    explainer = explainer_of(block.weights, block.digest, job.n_classes)
-    logits = explainer.logits(inputs)
-    targets = maps.targets_of(logits, clips["label"], job.target)
+    explainer = explainers.explainer_of(block.folder, block.digest, settings.explanation)
+    asked = maps.targets_of(clips["label"], job.target)
+    found = explainer.explain(inputs, asked, block.composites)
+    prediction = found.logits.argmax(axis=1)
+    targets = np.where(asked == PREDICTED, prediction, asked)
     valid = valid_frames(clips["valid_duration_s"], settings.features.duration_s)
-    shared = {"label": clips["label"], "prediction": logits.argmax(axis=1), "target": targets, "logits": logits}
-    explained = {}
-    for composite in block.composites:
-        relevance = explainer.relevance(inputs, targets, composite)
-        explained[composite] = {
+    shared = {"label": clips["label"], "prediction": prediction, "target": targets, "logits": found.logits}
+    return {
+        composite: {
             **shared,
             "relevance": relevance,
             "relevance_sum": maps.sum_of_relevance(relevance),
             "relevance_in_padding": maps.share_in_padding(relevance, valid),
         }
-    return explained
-
-
-@lru_cache(maxsize=64)
-def explainer_of(weights: Path, _digest: str, n_classes: int) -> InnvestigateExplainer:
-    """Return the explainer of a network, built once per process."""
-
-    def network() -> "keras.Model":
-        model = architecture.build(n_classes)
-        architecture.load_weights(model, read_weights(weights))
-        return model
-
-    return InnvestigateExplainer(network)
+        for composite, relevance in found.relevance.items()
+    }
 
 
 def _jobs(run: Run, todo: Mapping[str, RowsTodo]) -> list[ExplanationJob]:
@@ -210,9 +208,9 @@ def _job(
     blocks = []
     for rows in _blocks_in(part, clips):
         fold = int(clips["fold"][rows[0]])
-        path = run.model(representation, fold) / train.WEIGHTS_NAME
+        folder = run.model(representation, fold)
         for chosen, composites in _by_rows(by_composite, np.intersect1d(rows, usable)):
-            blocks.append(Block(chosen, path, networks[representation, fold], composites))
+            blocks.append(Block(chosen, folder, networks[representation, fold], composites))
     return ExplanationJob(
         units=tuple(item.name for item in items),
         run=run,
@@ -225,7 +223,6 @@ def _job(
         },
         made_from={name: lines[part] for name, lines in made_from.items()},
         target=check_target(run),
-        n_classes=len(class_names(run)),
     )
 
 
@@ -280,14 +277,22 @@ def _made(run: Run, representation: str, composite: str) -> np.ndarray:
 def _wanted(run: Run) -> dict[tuple[str, str], np.ndarray]:
     """Return what the map of every row should be made from, by representation and composite."""
     networks = {name: str(unit.made_from["weights"]) for name, unit in export.current(run).items()}
+    settings = run.settings.explanation
     found: dict[tuple[str, str], np.ndarray] = {}
     for representation in run.settings.representations:
         clips = train.clips_of(run, representation)
         names = [train.unit_name(representation, fold) for fold in clips["fold"].tolist()]
         inputs = [networks.get(name, "") for name in names], clips["key"].tolist()
-        for composite in run.settings.explanation.composites:
-            explanation = {**to_json(run.settings.explanation), "composites": composite}
-            recipe = digest_of({"code": VERSION, "engine": ENGINE, **explanation})
+        for composite in settings.composites:
+            mine = settings.model_copy(
+                update={
+                    "composites": (composite,),
+                    "own": {name: rules for name, rules in settings.own.items() if name == composite},
+                    # Another machine: the same maps, but for rounding.
+                    "provider": "",
+                }
+            )
+            recipe = digest_of({"code": VERSION, "engine": explainers.engine_of(settings), **to_json(mine)})
             found[representation, composite] = rows_of.line(recipe, *inputs)
     return found
 
