@@ -7,8 +7,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 LOCKS := requirements/build.txt requirements/dev.txt
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP_OPTIONS := --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
@@ -40,6 +43,20 @@ test: $(READY)  ## Run the tests (TESTS="-m slow" for the long ones).
 bench-features: $(READY)  ## Time spectrograms against librosa (CLIPS=FOLDER for real ones).
 	$(BIN)/python -m benchmarks.features $(CLIPS)
 
+.PHONY: bench-lrp
+bench-lrp: $(READY)  ## Time relevance maps against innvestigate and other tools (RUN=folder of a run).
+	$(BIN)/python -m benchmarks.lrp $(if $(RUN),--run $(RUN))
+
+# Without torchvision, which zennit asks for and does not import here.
+$(PEERS_READY): requirements/peers.txt
+	rm -f $@
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip $(PIP_OPTIONS) install --require-hashes --no-deps --only-binary :all: -r $<
+	touch $@
+
+.PHONY: peers
+peers: $(PEERS_READY)  ## Make .venv-peers: zennit and captum, for bench-lrp.
+
 .PHONY: check
 check: $(READY)  ## Lint, type check, import contracts.
 	$(BIN)/ruff check .
@@ -58,3 +75,4 @@ lock: $(READY)  ## Renew every lock: one resolution (dev), the others cut from i
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/core.txt
 	$(COMPILE) pyproject.toml --extra train -c requirements/dev.txt -o requirements/train.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) --upgrade --excludes <(echo torchvision) requirements/peers.in -o requirements/peers.txt

@@ -308,7 +308,7 @@ def _sum_of_channels(value: Tensor, shape: Shape) -> Tensor:
 def _filled(layer: Weighted, x: Tensor, value: float) -> Tensor:
     """Return a constant shaped like one input of the layer."""
     shape = x.graph.integers(1, *layer.input_shape)
-    filled = x.graph.node("Expand", x.graph.constant(np.asarray(value)), shape)
+    filled = x.graph.node("Expand", x.graph.constant(np.asarray(float(value))), shape)
     return filled.noted(nonnegative=value >= 0)
 
 

@@ -25,8 +25,8 @@ _LARGEST_EXACT = 2**24
 def is_known(x: Tensor, window: Window, shape: Shape) -> bool:
     """Tell whether ``first_maxima`` is right and fast for a pool of ``x``, of which one clip has ``shape``.
 
-    Padding must not win before an element does: with none at the beginning and nothing negative, the first place
-    is an element, and padding equals the maximum only where that place does too.
+    Padding must not win before an element does. With none at the beginning and nothing negative, the first
+    place is an element, and padding only equals the maximum where that place does too.
     """
     return (
         x.nonnegative
