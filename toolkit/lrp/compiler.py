@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, ModelError
 from toolkit.lrp import graph as networks
 from toolkit.lrp.composites import COMPOSITES, Composite, named
 from toolkit.lrp.explainer import PREDICTED
@@ -51,6 +51,7 @@ def compile_relevance(
     """
     network = networks.read(model)
     chosen = _chosen(composites)
+    _check_name(network.input_name, chosen)
     graph = Graph(network.dtype)
     x = graph.input(network.input_name, network.dtype, network.input_shape)
     target = graph.input(TARGET, np.dtype(np.int64), ())
@@ -67,6 +68,18 @@ def compile_relevance(
             relevance = _propagated(network, tensors, seeds.of(composite), composite)
         outputs[RELEVANCE + composite.name] = relevance, network.input_shape
     return graph.model(outputs, "audio-lrp-toolkit")
+
+
+def _check_name(name: str, composites: Sequence[Composite]) -> None:
+    """Refuse an input that is called what something else must be called.
+
+    Raises
+    ------
+    ModelError
+        It is.
+    """
+    if name in {TARGET, LOGITS, *(RELEVANCE + composite.name for composite in composites)}:
+        raise ModelError(f"the input of the network is called {name!r}, as something else must be: rename it")
 
 
 def _chosen(composites: Sequence[str | Composite]) -> list[Composite]:

@@ -3,10 +3,11 @@
 What is not known here is an error that names the node; nothing is skipped or guessed.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,47 +47,38 @@ def read(source: "bytes | Path | onnx.ModelProto") -> Network:
         It is no ONNX model, or not one that relevance can be taken through.
     """
     model = _loaded(source)
-    _check_opset(model)
     constants = _Constants(model.graph, _opset(model))
     name, dtype, shape, batch = _input(model.graph, set(constants.values))
-    layers: tuple[Layer, ...] = ()
-    shapes = {name: shape}
-    ended = ""
+    reading = _Reading(constants, {name: ()}, {name: shape}, batch)
     for node in _needed(model.graph):
-        data = [place for place, each in enumerate(node.input) if each in shapes]
-        if not data:
-            constants.fold(node)
-            continue
-        if node.op_type == "Shape":
-            constants.values[node.output[0]] = np.array([_PROBE, *shapes[node.input[0]]], np.int64)
-            continue
-        view = _view(node, data, constants, shapes, batch)
-        if ended and node.op_type != "Identity":
-            view.refuse(f"it stands behind {ended}", ADVICE["Softmax"])
-        if node.op_type in _AT_THE_END:
-            _check_softmax(view)
-            ended = node.op_type
-        else:
-            layers = _read_node(view, layers)
-        shapes[node.output[0]] = layers[-1].output_shape if layers else shape
-    n_classes = _n_classes(model.graph, shapes[model.graph.output[0].name], layers)
-    return Network(name, shape, dtype, _uniquely_named(layers), n_classes)
+        reading.take(node)
+    output = model.graph.output[0].name
+    layers = _uniquely_named(reading.layers[output])
+    return Network(name, shape, dtype, layers, _n_classes(output, reading.shapes[output], layers))
 
 
 def _loaded(source: "bytes | Path | onnx.ModelProto") -> "onnx.ModelProto":
+    """Return the model, checked as far as its format goes.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read, or is none.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 
+    where = f"{source}: " if isinstance(source, Path) else ""
     try:
         if isinstance(source, Path):
-            model = onnx.load(source)
+            model = onnx.load(source, format="protobuf")
         else:
             model = onnx.load_from_string(source) if isinstance(source, bytes) else source
-        onnx.checker.check_model(model)
+        _check_opset(model)
+        onnx.checker.check_model(model)  # full_check divides by a stride of 0 and takes the process with it
     except OSError as error:
-        raise ModelError(f"cannot read the network {source!r}: {error.strerror or error}") from error
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        where = f"{source}: " if isinstance(source, Path) else ""
+        raise ModelError(f"{where}the network cannot be read: {error.strerror or error}") from error
+    except (DecodeError, UnicodeDecodeError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(f"{where}not a valid ONNX model ({reason}): export the network again") from error
     return model
@@ -186,42 +178,96 @@ def _needed(graph: "onnx.GraphProto") -> list["onnx.NodeProto"]:
     return kept[::-1]
 
 
-def _view(
-    node: "onnx.NodeProto",
-    data: Sequence[int],
-    constants: _Constants,
-    shapes: Mapping[str, Shape],
-    batch: int | None,
-) -> Node:
+@dataclass(frozen=True)
+class _Reading:
+    """What is known of the tensors of a network, by name, after some of its nodes."""
+
+    constants: _Constants
+    layers: dict[str, tuple[Layer, ...]]
+    """From the network's input to each tensor that depends on it."""
+    shapes: dict[str, Shape]
+    """Of these tensors, without the batch axis."""
+    batch: int | None
+    ended: set[str] = field(default_factory=set)
+    """Those behind a softmax."""
+
+    def take(self, node: "onnx.NodeProto") -> None:
+        """Learn what the outputs of one more node are.
+
+        Raises
+        ------
+        ModelError
+            Relevance cannot be taken through it.
+        """
+        data = [place for place, each in enumerate(node.input) if each in self.layers]
+        for name in node.input:
+            if name and name not in self.layers and name not in self.constants.values:
+                _named(node).refuse(
+                    f"it uses {name!r}, which no node known here gives",
+                    "only the first output of an operator can be used",
+                )
+        if not data:
+            self.constants.fold(node)
+        elif node.op_type == "Shape":
+            self.constants.values[node.output[0]] = self._shape(node)
+        else:
+            self._take_layer(node, data)
+
+    def _shape(self, node: "onnx.NodeProto") -> np.ndarray:
+        """Return the shape of a tensor, with a number of clips that can be told from all others."""
+        known = _attributes(node)
+        return np.array([_PROBE, *self.shapes[node.input[0]]], np.int64)[
+            known.get("start", 0) : known.get("end")
+        ]
+
+    def _take_layer(self, node: "onnx.NodeProto", data: Sequence[int]) -> None:
+        source, output = node.input[data[0]], node.output[0]
+        view = replace(
+            _named(node),
+            opset=self.constants.opset,
+            constants=tuple(self.constants.values.get(name) for name in node.input),
+            data=data[0],
+            shape=self.shapes[source],
+            batch=self.batch,
+        )
+        if len(data) > 1:
+            view.refuse("it joins branches of the network", ADVICE["Concat"])
+        if source in self.ended and node.op_type != "Identity":
+            view.refuse("it stands behind a softmax", ADVICE["Softmax"])
+        if node.op_type in _AT_THE_END:
+            _check_softmax(view)
+            self.layers[output] = self.layers[source]
+        else:
+            self.layers[output] = _read(view, self.layers[source])
+        if node.op_type in _AT_THE_END or source in self.ended:
+            self.ended.add(output)
+        last = self.layers[output][-1:]
+        self.shapes[output] = last[0].output_shape if last else view.shape
+
+
+def _named(node: "onnx.NodeProto") -> Node:
+    """Return a node of which only itself is known."""
+    operator = node.op_type if node.domain in _ONNX else f"{node.domain}.{node.op_type}"
+    return Node(node.name or node.output[0], operator, _attributes(node), probe=_PROBE)
+
+
+def _attributes(node: "onnx.NodeProto") -> dict[str, Any]:
     from onnx import helper
 
-    return Node(
-        name=node.name or node.output[0],
-        operator=node.op_type if node.domain in _ONNX else f"{node.domain}.{node.op_type}",
-        attributes={each.name: _plain(helper.get_attribute_value(each)) for each in node.attribute},
-        opset=constants.opset,
-        constants=tuple(constants.values.get(name) for name in node.input),
-        data=data[0],
-        n_data=len(data),
-        shape=shapes[node.input[data[0]]],
-        batch=batch,
-        probe=_PROBE,
-    )
+    values = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
 
 
-def _plain(value: object) -> object:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _read_node(node: Node, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+def _read(node: Node, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     if node.operator not in OPERATORS:
         node.refuse(
             "relevance cannot be taken through it",
             ADVICE.get(node.operator, f"known are {', '.join(OPERATORS)}, and Softmax at the end"),
         )
-    if node.n_data > 1:
-        node.refuse("it joins branches of the network", ADVICE["Concat"])
-    return OPERATORS[node.operator](node, layers)
+    try:
+        return OPERATORS[node.operator](node, layers)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        node.refuse(f"its attributes and constants do not fit together ({error})", "export the network again")
 
 
 def _check_softmax(node: Node) -> None:
@@ -232,20 +278,24 @@ def _check_softmax(node: Node) -> None:
         )
 
 
-def _n_classes(graph: "onnx.GraphProto", shape: Shape, layers: tuple[Layer, ...]) -> int:
+def _n_classes(output: str, shape: Shape, layers: Sequence[Layer]) -> int:
     if len(shape) != 1 or not layers:
         raise ModelError(
-            f"the output {graph.output[0].name!r} has shape {('batch', *shape)}, and (batch, class) is needed: "
+            f"the output {output!r} has shape {('batch', *shape)}, and (batch, class) is needed: "
             "export a network that classifies"
         )
     return shape[0]
 
 
 def _uniquely_named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    seen: dict[str, int] = {}
+    """Return the layers with numbers behind names that stand more than once."""
+    given = {layer.name for layer in layers}
+    taken: set[str] = set()
     named = []
     for layer in layers:
-        seen[layer.name] = seen.get(layer.name, 0) + 1
-        number = seen[layer.name]
-        named.append(layer if number == 1 else replace(layer, name=f"{layer.name}_{number}"))
+        numbered = (f"{layer.name}_{number}" for number in itertools.count(2))
+        free = (each for each in numbered if each not in given | taken)
+        name = next(free) if layer.name in taken else layer.name
+        taken.add(name)
+        named.append(replace(layer, name=name))
     return tuple(named)

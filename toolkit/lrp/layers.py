@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.lrp import winners
-from toolkit.lrp.tensors import Attribute, Tensor
+from toolkit.lrp.tensors import Tensor
 from toolkit.lrp.window import Shape, Window
 
 
@@ -159,55 +159,34 @@ class Scaling(Layer):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AveragePool(Layer):
-    """Mean over a window. Past the edge, elements count only where ``count_include_pad`` says so."""
+    """Mean over a window."""
 
     kind = "average_pool"
     window: Window
-    ceil_mode: bool = False
-    count_include_pad: bool = False
+    counts: np.ndarray
+    """How many elements each window counts, shape (*space): a window need not count what is past the edge."""
 
     def forward(self, x: Tensor) -> Tensor:
         attributes = {name: value for name, value in self.window.attributes.items() if name != "dilations"}
-        return x.graph.node(
-            "AveragePool",
-            x,
-            ceil_mode=int(self.ceil_mode),
-            count_include_pad=int(self.count_include_pad),
-            **attributes,
-        )
+        mean = x.graph.node("AveragePool", x, count_include_pad=1, **attributes)
+        size = math.prod(self.window.size)
+        if (self.counts == size).all():
+            return mean
+        return mean * x.graph.constant(size / self.counts[None, None])
 
     def adjoint(self, s: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Channels stand in for clips: all of them share one kernel of ones."""
         graph, space, out = s.graph, self.input_shape[1:], self.output_shape[1:]
-        rest = self.window.left_over(space, out)
-        single = graph.node("Reshape", s / graph.constant(self._divisors()), graph.integers(-1, 1, *out))
+        shares = s / graph.constant(self.counts[None, None].astype(float))
+        single = graph.node("Reshape", shares, graph.integers(-1, 1, *out))
         spread = graph.node(
             "ConvTranspose",
             single,
             graph.constant(np.ones((1, 1, *self.window.size))),
-            output_padding=tuple(max(0, past) for past in rest),
-            **self.window.padded_for(space, out).attributes,
+            output_padding=self.window.left_over(space, out),
+            **self.window.attributes,
         )
         return graph.node("Reshape", spread, graph.integers(-1, *self.input_shape))
-
-    def _divisors(self) -> np.ndarray:
-        """Return how many elements each window counts, shape (1, 1, *space)."""
-        counts = np.ones(())
-        pads = zip(self.window.before, self.window.after, strict=True)
-        each = zip(
-            self.input_shape[1:],
-            self.output_shape[1:],
-            self.window.size,
-            self.window.strides,
-            pads,
-            strict=True,
-        )
-        for n, n_out, size, stride, (before, after) in each:
-            first, last = (-before, n + after) if self.count_include_pad else (0, n)
-            starts = np.arange(n_out) * stride - before
-            along = np.minimum(starts + size, last) - np.maximum(starts, first)
-            counts = counts[..., None] * along
-        return counts[None, None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -261,12 +240,11 @@ class MaxPool(Layer):
 
     kind = "max_pool"
     window: Window
-    ceil_mode: bool = False
 
     def forward(self, x: Tensor) -> Tensor:
         if winners.is_known(x, self.window, self.input_shape):
-            return x.graph.node("MaxPool", x, **self._attributes)
-        return x.graph.nodes("MaxPool", x, n_outputs=2, **self._attributes)[0]
+            return x.graph.node("MaxPool", x, **self.window.attributes)
+        return x.graph.nodes("MaxPool", x, n_outputs=2, **self.window.attributes)[0]
 
     def adjoint(self, s: Tensor, x: Tensor, y: Tensor) -> Tensor:
         graph, n_inputs = s.graph, math.prod(self.input_shape)
@@ -283,13 +261,9 @@ class MaxPool(Layer):
         if winners.is_known(x, self.window, self.input_shape):
             return winners.first_maxima(x, y, self.window, self.input_shape, self.output_shape)
         graph = x.graph
-        in_batch = graph.nodes("MaxPool", x, n_outputs=2, **self._attributes)[1]
+        in_batch = graph.nodes("MaxPool", x, n_outputs=2, **self.window.attributes)[1]
         in_clip = graph.node("Mod", in_batch, graph.integers(math.prod(self.input_shape)))
         return in_clip.reshaped((math.prod(self.output_shape),))
-
-    @property
-    def _attributes(self) -> dict[str, Attribute]:
-        return {"ceil_mode": int(self.ceil_mode), **self.window.attributes}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

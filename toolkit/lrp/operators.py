@@ -26,19 +26,17 @@ class Node:
     name: str
     operator: str
     attributes: Mapping[str, Any]
-    opset: int
-    constants: tuple[np.ndarray | None, ...]
-    """Its inputs in order; None where one is absent or depends on the network's input."""
-    data: int
-    """The first input that depends on the network's input."""
-    n_data: int
-    """How many do."""
-    shape: Shape
-    """Of that input, without the batch axis."""
-    batch: int | None
-    """How many clips a network takes at once, where it was exported for one number alone."""
     probe: int
     """What stands for the number of clips in numbers that were worked out from shapes."""
+    opset: int = 0
+    constants: tuple[np.ndarray | None, ...] = ()
+    """Its inputs in order; None where one is absent or depends on the network's input."""
+    data: int = 0
+    """Which input depends on the network's input."""
+    shape: Shape = ()
+    """Of that input, without the batch axis."""
+    batch: int | None = None
+    """How many clips a network takes at once, where it was exported for one number alone."""
 
     def refuse(self, what: str, todo: str) -> NoReturn:
         """Say that relevance cannot be taken through this node.
@@ -248,17 +246,16 @@ def _scaling(node: Node, constant: np.ndarray) -> kinds.Scaling:
 
 def _max_pool(node: Node, layers: Layers) -> Layers:
     window, space = _window(node, tuple(node.attributes["kernel_shape"]))
-    shape = (node.shape[0], *space)
-    return (*layers, kinds.MaxPool(**_shaped(node, shape), window=window, ceil_mode=_ceil(node)))
+    padded = window.padded_for(node.shape[1:], space)
+    return (*layers, kinds.MaxPool(**_shaped(node, (node.shape[0], *space)), window=padded))
 
 
 def _average_pool(node: Node, layers: Layers) -> Layers:
     window, space = _window(node, tuple(node.attributes["kernel_shape"]))
     made = kinds.AveragePool(
         **_shaped(node, (node.shape[0], *space)),
-        window=window,
-        ceil_mode=_ceil(node),
-        count_include_pad=bool(node.attribute("count_include_pad", 0)),
+        window=window.padded_for(node.shape[1:], space),
+        counts=window.counts(node.shape[1:], space, with_padding=bool(node.attribute("count_include_pad", 0))),
     )
     return (*layers, made)
 

@@ -161,7 +161,7 @@ class Graph:
         key = operator, names, fixed, n_outputs
         if key not in self._outputs_of:
             name = self._new_name(operator)
-            outputs = (name, *(f"{name}:{place}" for place in range(1, n_outputs)))
+            outputs = (name, *(self._new_name(f"{operator}:{place}") for place in range(1, n_outputs)))
             self._nodes.append(_Node(operator, name, names, outputs, fixed))
             self._outputs_of[key] = outputs
         return self._outputs_of[key]

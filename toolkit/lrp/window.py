@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from toolkit.lrp.tensors import Attribute
 
 Shape = tuple[int, ...]
@@ -51,6 +53,16 @@ class Window:
         rest = self.left_over(space, out)
         after = tuple(end + max(0, -past) for end, past in zip(self.after, rest, strict=True))
         return replace(self, pads=(*self.before, *after))
+
+    def counts(self, space: Shape, out: Shape, *, with_padding: bool) -> np.ndarray:
+        """Return how many elements, with padding or without, lie under each undilated window, shape ``out``."""
+        found = np.ones((), np.int64)
+        each = zip(space, out, self.size, self.strides, self.before, self.after, strict=True)
+        for n, n_out, size, stride, before, after in each:
+            first, last = (-before, n + after) if with_padding else (0, n)
+            starts = np.arange(n_out) * stride - before
+            found = found[..., None] * (np.minimum(starts + size, last) - np.maximum(starts, first))
+        return found
 
     def left_over(self, space: Shape, out: Shape) -> Shape:
         """Return how many elements at the end of each axis no window reaches; below 0, how far one is past."""

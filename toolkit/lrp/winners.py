@@ -58,7 +58,7 @@ def first_maxima(x: Tensor, y: Tensor, window: Window, shape: Shape, out: Shape)
     steep = graph.constant(np.full((n_channels, 1, 1, 1), -_STEEP))
     best: Tensor | None = None  # minus the highest mark so far; the first place has the highest mark
     for place, offset in zip(places, offsets, strict=True):
-        short = _picked(x, window, place, shape, out) + y
+        short = _picked(x, window, place, n_channels) + y
         mark = graph.constant(np.full(n_channels, float(span - offset)))
         marked = graph.node("Conv", short, steep, mark, group=n_channels, kernel_shape=(1, 1))
         rise = graph.node("Relu", marked if best is None else marked + best)
@@ -70,13 +70,11 @@ def first_maxima(x: Tensor, y: Tensor, window: Window, shape: Shape, out: Shape)
     return graph.node("Reshape", found, graph.integers(0, -1))
 
 
-def _picked(x: Tensor, window: Window, place: tuple[int, ...], shape: Shape, out: Shape) -> Tensor:
+def _picked(x: Tensor, window: Window, place: tuple[int, ...], n_channels: int) -> Tensor:
     """Return minus the element at one place under every window; 0 for padding."""
-    kernel = np.zeros((shape[0], 1, *window.size))
+    kernel = np.zeros((n_channels, 1, *window.size))
     kernel[(..., *place)] = -1
-    return x.graph.node(
-        "Conv", x, x.graph.constant(kernel), group=shape[0], **window.padded_for(shape[1:], out[1:]).attributes
-    )
+    return x.graph.node("Conv", x, x.graph.constant(kernel), group=n_channels, **window.attributes)
 
 
 def _first_places(window: Window, shape: Shape, out: Shape) -> np.ndarray:
