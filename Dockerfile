@@ -1,4 +1,4 @@
-# Two images of one command. `full` does everything; `slim` has no TensorFlow, for statistics, report, status.
+# Two images of one command. `full` does everything; `slim` has no TensorFlow: all but train, export and verify.
 #   docker build --target full -t toolkit:full .
 #   docker build --target slim -t toolkit:slim .
 # How to run them: docs/containers.md. Root file system read-only, any user, no network: all of that works.
@@ -76,7 +76,7 @@ COPY --from=project /project /opt/venv
 RUN toolkit --version
 ARG VERSION=unreleased
 LABEL org.opencontainers.image.title="audio-lrp-toolkit (slim)" \
-      org.opencontainers.image.description="Statistics and reports from relevance maps of sounds; no TensorFlow" \
+      org.opencontainers.image.description="Relevance maps of sounds, statistics and reports; no TensorFlow" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}"
 

@@ -110,8 +110,7 @@ def compile_lrp(model: Path, composites: Sequence[str], output: Path, config: Pa
     from toolkit.lrp.compiler import compile_relevance
 
     settings = resolve({**_SYNTHETIC, **_asked(config, {})}).explanation
-    chosen = settings.model_copy(update={"composites": tuple(composites)})
-    compiled = compile_relevance(model, list(explainers.composites_of(chosen).values()))
+    compiled = compile_relevance(model, explainers.composites_of(settings, composites))
     content = compiled.SerializeToString(deterministic=True)
     try:
         write_bytes(output, content)

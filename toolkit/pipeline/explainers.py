@@ -1,5 +1,6 @@
 """Which program explains a trained network, made ready once per process."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def check_names(settings: ExplanationSettings) -> None:
     if not needs_tensorflow(settings):
         provider_name(settings.provider)
         return
-    unknown = [name for name in composites if name not in ANALYZERS]
+    unknown = [composite.name for composite in composites if composite.name not in ANALYZERS]
     if unknown:
         raise ConfigError(
             f"innvestigate has no composite {unknown[0]}, only {', '.join(ANALYZERS)}: set "
@@ -69,8 +70,8 @@ def needs_tensorflow(settings: ExplanationSettings) -> bool:
     return settings.engine == _INNVESTIGATE
 
 
-def composites_of(settings: ExplanationSettings) -> dict[str, Composite]:
-    """Return the composites that maps are made of, by name.
+def composites_of(settings: ExplanationSettings, names: Sequence[str] = ()) -> list[Composite]:
+    """Return the composites that maps are made of, or those of the given names.
 
     Raises
     ------
@@ -81,14 +82,14 @@ def composites_of(settings: ExplanationSettings) -> dict[str, Composite]:
         name: from_choices(name, [choice.model_dump() for choice in choices])
         for name, choices in settings.own.items()
     }
-    return {name: named(name, own) for name in settings.composites}
+    return [named(name, own) for name in names or settings.composites]
 
 
 def compiled(folder: Path, settings: ExplanationSettings) -> bytes:
     """Return the network in ``folder`` with relevance maps of all composites compiled in, as an ONNX model."""
     from toolkit.lrp.compiler import compile_relevance
 
-    model = compile_relevance(folder / export.NETWORK_NAME, list(composites_of(settings).values()))
+    model = compile_relevance(folder / export.NETWORK_NAME, composites_of(settings))
     serialised: bytes = model.SerializeToString(deterministic=True)
     return serialised
 
