@@ -100,8 +100,10 @@ class _Seeds:
     def __init__(self, graph: Graph, logits: Tensor, target: Tensor, n_classes: int) -> None:
         self._logits = logits
         highest = graph.node("ArgMax", logits, axis=1, keepdims=0)
-        predicted = graph.node("Equal", target, graph.integers(PREDICTED))
-        chosen = graph.node("Where", predicted, highest, target)
+        # One target for each clip: an operator that broadcasts would take one for all.
+        given = graph.node("Reshape", target, graph.node("Shape", highest))
+        predicted = graph.node("Equal", given, graph.integers(PREDICTED))
+        chosen = graph.node("Where", predicted, highest, given)
         # Negative indices count from the end in ONNX: what is below -1 is moved to where nothing is.
         known = graph.node("Less", chosen, graph.integers(0))
         place = graph.node("Where", known, graph.integers(n_classes), chosen)

@@ -144,6 +144,10 @@ class Graph:
         """Return a constant list of whole numbers, such as a shape or axes."""
         return self.constant(np.array(values, np.int64))
 
+    def integer(self, value: int) -> Tensor:
+        """Return a constant whole number."""
+        return self.constant(np.array(value, np.int64))
+
     def node(self, operator: str, *inputs: Tensor, **attributes: Attribute) -> Tensor:
         """Return the output of an operator."""
         (name,) = self._written(operator, inputs, attributes, 1)

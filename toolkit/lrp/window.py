@@ -64,6 +64,15 @@ class Window:
             found = found[..., None] * (np.minimum(starts + size, last) - np.maximum(starts, first))
         return found
 
+    def meets(self, begin: Shape, space: Shape, out: Shape) -> bool:
+        """Tell whether every window holds an element from ``begin`` on, as far as ``space`` says."""
+        each = zip(begin, space, out, self.size, self.strides, self.dilations, self.before, strict=True)
+        for first, n, n_out, size, stride, gap, before in each:
+            places = np.arange(n_out)[:, None] * stride + np.arange(size) * gap - before
+            if not ((first <= places) & (places < first + n)).any(axis=1).all():
+                return False
+        return True
+
     def left_over(self, space: Shape, out: Shape) -> Shape:
         """Return how many elements at the end of each axis no window reaches; below 0, how far one is past."""
         each = zip(space, out, self.before, self.after, self.strides, self.reach, strict=True)

@@ -67,7 +67,9 @@ def first_maxima(x: Tensor, y: Tensor, window: Window, shape: Shape, out: Shape)
     assert best is not None  # noqa: S101 (a window holds at least one place)
     begin = _first_places(window, shape, out) + span
     found = (best + graph.constant(begin[None].astype(float))).as_integers()
-    return graph.node("Reshape", found, graph.integers(0, -1))
+    # A clip that holds no numbers gives no places: it may not cost the clips beside it their maps.
+    inside = graph.node("Clip", found, graph.integer(0), graph.integer(math.prod(shape) - 1))
+    return graph.node("Reshape", inside, graph.integers(0, -1))
 
 
 def _picked(x: Tensor, window: Window, place: tuple[int, ...], n_channels: int) -> Tensor:
