@@ -70,7 +70,7 @@ format: $(READY)  ## Rewrite the code in the project's format.
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(READY)  ## Renew every lock: one resolution (dev), the others cut from it.
+lock: $(READY)  ## Renew every lock: one resolution (dev), the others cut from it; peers on their own.
 	$(COMPILE) --upgrade pyproject.toml --extra train requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/core.txt
 	$(COMPILE) pyproject.toml --extra train -c requirements/dev.txt -o requirements/train.txt

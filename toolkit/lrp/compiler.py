@@ -70,6 +70,27 @@ def compile_relevance(
     return graph.model(outputs, "audio-lrp-toolkit")
 
 
+def restricted(model: "onnx.ModelProto", outputs: Sequence[str]) -> "onnx.ModelProto":
+    """Return a compiled model that computes some of its outputs, and nothing that they do not rest on."""
+    import onnx
+
+    small = onnx.ModelProto()
+    small.CopyFrom(model)
+    wanted, kept = set(outputs), []
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+    for field, elements in (
+        ("node", kept[::-1]),
+        ("initializer", [each for each in model.graph.initializer if each.name in wanted]),
+        ("output", [each for name in outputs for each in model.graph.output if each.name == name]),
+    ):
+        del getattr(small.graph, field)[:]
+        getattr(small.graph, field).extend(elements)
+    return small
+
+
 def _check_name(name: str, composites: Sequence[Composite]) -> None:
     """Refuse an input that is called what something else must be called.
 

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toolkit.errors import DependencyError, ModelError
-from toolkit.lrp.compiler import LOGITS, RELEVANCE, TARGET
+from toolkit.lrp.compiler import LOGITS, RELEVANCE, TARGET, restricted
 from toolkit.lrp.explainer import Explanation, check_targets
 
+if TYPE_CHECKING:
+    import onnxruntime
+
 CPU = "cpu"
-CLIPS_AT_ONCE = {CPU: 2}
+CLIPS_AT_ONCE = 2
 """Clips in one pass: few, so that on a processor the layers' outputs stay in its cache."""
 MANY_CLIPS = 64
 """Clips in one pass elsewhere."""
@@ -33,24 +37,16 @@ class OnnxruntimeExplainer:
         DependencyError
             onnxruntime has no such provider here.
         """
-        import onnxruntime
+        import onnx
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        source = str(model) if isinstance(model, Path) else model
-        name = provider_name(provider)
-        self._session = onnxruntime.InferenceSession(source, options, providers=[name])
-        if self._session.get_providers()[0] != name:
-            raise DependencyError(
-                f"onnxruntime has provider {provider} here but cannot start it: see what it needs at "
-                f"onnxruntime.ai, or use --provider {CPU}"
-            )
-        self._only_what_is_asked = onnxruntime.RunOptions()
-        self._only_what_is_asked.only_execute_path_to_fetches = True
-        self._outputs = {output.name: output for output in self._session.get_outputs()}
-        self._input = next(each.name for each in self._session.get_inputs() if each.name != TARGET)
-        self._n_clips = CLIPS_AT_ONCE.get(provider.lower(), MANY_CLIPS)
+        self._model = onnx.load(model) if isinstance(model, Path) else onnx.load_from_string(model)
+        self._provider = provider_name(provider)
+        self._outputs = [output.name for output in self._model.graph.output]
+        self._n_classes = self._model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        self._input = next(each.name for each in self._model.graph.input if each.name != TARGET)
+        self._n_clips = CLIPS_AT_ONCE if self._provider == provider_name(CPU) else MANY_CLIPS
         self._threads = ThreadPoolExecutor(n_threads)
+        self._sessions: dict[tuple[str, ...], onnxruntime.InferenceSession] = {}
 
     @property
     def composites(self) -> tuple[str, ...]:
@@ -65,23 +61,47 @@ class OnnxruntimeExplainer:
         ModelError
             A target is no class of the network, or the graph was compiled without one of the composites.
         """
-        check_targets(targets, self._outputs[LOGITS].shape[1])
-        for name in composites:
-            if RELEVANCE + name not in self._outputs:
-                raise ModelError(
-                    f"the graph holds no composite {name}, only {', '.join(self.composites)}: compile it anew"
-                )
-        names = [LOGITS, *(RELEVANCE + name for name in composites)]
+        check_targets(targets, self._n_classes)
+        unknown = [name for name in composites if name not in self.composites]
+        if unknown:
+            raise ModelError(
+                f"the graph holds no composite {unknown[0]}, only {', '.join(self.composites)}: compile it anew"
+            )
+        names = (LOGITS, *(RELEVANCE + name for name in composites))
+        session = self._session(names)
 
         def run(first: int) -> list[np.ndarray]:
             rows = slice(first, first + self._n_clips)
             given = {self._input: inputs[rows], TARGET: targets[rows].astype(np.int64)}
-            logits, *maps = self._session.run(names, given, self._only_what_is_asked)
+            logits, *maps = session.run(names, given)
             return [logits, *(each.sum(axis=-1) for each in maps)]
 
         parts = list(self._threads.map(run, range(0, len(inputs), self._n_clips)))
         logits, *maps = (np.concatenate(each) for each in zip(*parts, strict=True))
         return Explanation(logits, dict(zip(composites, maps, strict=True)))
+
+    def _session(self, outputs: tuple[str, ...]) -> "onnxruntime.InferenceSession":
+        """Return a session for some outputs: one for all of them would compute all (onnxruntime's issue 16013).
+
+        Raises
+        ------
+        DependencyError
+            The provider cannot be started.
+        """
+        import onnxruntime
+
+        if outputs not in self._sessions:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            content = restricted(self._model, outputs).SerializeToString()
+            session = onnxruntime.InferenceSession(content, options, providers=[self._provider])
+            if session.get_providers()[0] != self._provider:
+                raise DependencyError(
+                    f"onnxruntime has {self._provider} here but cannot start it: see what it needs at "
+                    f"onnxruntime.ai, or use --provider {CPU}"
+                )
+            self._sessions[outputs] = session
+        return self._sessions[outputs]
 
 
 def provider_name(provider: str) -> str:
