@@ -102,7 +102,7 @@ class RuleSettings(_Section):
     parameters: dict[str, float | str] = {}
     """Of the rule, such as ``alpha = 2``."""
     kind: str | None = None
-    """Kind of layer: 'convolution', 'dense', 'average_pool'."""
+    """Kind of layer: 'convolution', 'dense', 'average_pool', 'relu', 'scaling'."""
     position: int | None = None
     """Among layers with weights: 0 is the first, -1 the last."""
     name: str | None = None
@@ -220,12 +220,16 @@ def _suited(settings: Plain) -> Plain:
     return SOURCE_DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
 
 
+_WHOLE = {"source", "own"}
+"""Sections of which each layer says all."""
+
+
 def merge(low: Plain, high: Plain) -> dict[str, object]:
-    """Return ``low`` overlaid with ``high``; sections merge key by key, ``source`` as a whole."""
+    """Return ``low`` overlaid with ``high``; sections merge key by key, those in ``_WHOLE`` do not."""
     merged = dict(low)
     for key, value in high.items():
         below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping) and key != "source":
+        if isinstance(below, Mapping) and isinstance(value, Mapping) and key not in _WHOLE:
             merged[key] = merge(below, value)
         else:
             merged[key] = value

@@ -109,6 +109,8 @@ def compile_lrp(model: Path, composites: Sequence[str], output: Path, config: Pa
     """
     from toolkit.lrp.compiler import compile_relevance
 
+    if output.resolve() == model.resolve():
+        raise ConfigError(f"-o {output}: is the network itself; give another name")
     settings = resolve({**_SYNTHETIC, **_asked(config, {})}).explanation
     compiled = compile_relevance(model, explainers.composites_of(settings, composites))
     content = compiled.SerializeToString(deterministic=True)
@@ -139,11 +141,13 @@ def verify(
     """
     settings = settings_of(out, config, options)
     run = Run(out, settings)
+    chain.check_scope(chain.Request(run, (), Scope(**scope)))
     with Watcher(out / "logs") as watcher:
         found = verifying.verify(run, Scope(**scope), n_clips, n_jobs, watcher)
     for line in verifying.lines(found):
         say(line)
-    for name in set(Scope(**scope).composites_of(settings)) - {each.composite for each in found}:
+    compared = {each.composite for each in found}
+    for name in (each for each in Scope(**scope).composites_of(settings) if each not in compared):
         say(f"not compared: {name}, which innvestigate does not have")
     failed = [each for each in found if not each.is_near_enough(settings.quality)]
     if failed:

@@ -64,6 +64,7 @@ def compile_relevance(
     outputs: dict[str, tuple[Tensor, Sequence[int]]] = {LOGITS: (tensors[-1], (network.n_classes,))}
     seeds = _Seeds(graph, tensors[-1], target, network.n_classes)
     for composite in chosen:
+        composite.check(network.layers)
         with graph.scope(composite.name):
             relevance = _propagated(network, tensors, seeds.of(composite), composite)
         outputs[RELEVANCE + composite.name] = relevance, network.input_shape
@@ -126,14 +127,18 @@ class _Seeds:
         predicted = graph.node("Equal", given, graph.integers(PREDICTED))
         chosen = graph.node("Where", predicted, highest, given)
         # Negative indices count from the end in ONNX: what is below -1 is moved to where nothing is.
-        known = graph.node("Less", chosen, graph.integers(0))
-        place = graph.node("Where", known, graph.integers(n_classes), chosen)
+        below = graph.node("Less", chosen, graph.integers(0))
+        place = graph.node("Where", below, graph.integers(n_classes), chosen)
         column = graph.node("Unsqueeze", place, graph.integers(1))
         # Both operators refuse an index that is out of range; OneHot would give zeros.
         picked = graph.node("GatherElements", logits, column, axis=1)
         nothing = graph.node("Expand", graph.constant(np.zeros((1, 1))), graph.node("Shape", logits))
         one = graph.node("Expand", graph.constant(np.ones((1, 1))), graph.node("Shape", picked))
-        self._one_hot = graph.node("ScatterElements", nothing, column, one, axis=1)
+        one_hot = graph.node("ScatterElements", nothing, column, one, axis=1)
+        # Where a runtime does not refuse it, a class that there is not gives no numbers.
+        inside = graph.node("Less", column, graph.integers(n_classes))
+        weight = graph.node("Where", inside, graph.constant(np.ones(())), graph.constant(np.full((), np.nan)))
+        self._one_hot = one_hot * weight
 
     def of(self, composite: Composite) -> Relevance:
         """Return the relevance of the logits."""

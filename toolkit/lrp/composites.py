@@ -70,6 +70,25 @@ class Composite:
     """Whether the output begins with the value of its logit, or with one."""
     times_input: bool = False
     """Whether what arrives at the input is multiplied by the input."""
+    is_own: bool = False
+    """Whether a user wrote it, for a network that she knows: then every choice must be for some layer."""
+
+    def check(self, layers: Sequence[Layer]) -> None:
+        """Refuse choices of an own composite that are for no layer of a network.
+
+        Raises
+        ------
+        ConfigError
+            There is one.
+        """
+        weighted = [layer for layer in layers if isinstance(layer, Weighted)]
+        for condition, rule in self.choices if self.is_own else ():
+            if not any(condition.holds(layer, weighted) for layer in layers):
+                raise ConfigError(
+                    f"composite {self.name}: rule {rules.name_of(rule)} (kind={condition.kind}, position="
+                    f"{condition.position}, name={condition.name}) is for no layer of this network; those with "
+                    f"weights are {', '.join(layer.name for layer in weighted)}"
+                )
 
     def rule_for(self, layer: Layer, weighted: Sequence[Layer]) -> Rule:
         """Return the rule of one layer of a network whose layers with weights are ``weighted``.
@@ -119,9 +138,11 @@ def from_choices(name: str, choices: Sequence[Mapping[str, Any]]) -> Composite:
     """
     if name in COMPOSITES:
         raise ConfigError(f"composite {name} is one of the toolkit's own: give yours another name")
+    if name.endswith(".json"):
+        raise ConfigError(f"composite {name}: a store keeps files of such names; give it another")
     if not choices:
         raise ConfigError(f"composite {name} has no rules: give it at least one")
-    return Composite(name, tuple(_choice(name, each) for each in choices))
+    return Composite(name, tuple(_choice(name, each) for each in choices), is_own=True)
 
 
 def _choice(composite: str, plain: Mapping[str, Any]) -> Choice:

@@ -12,7 +12,7 @@ et al. 2019 (flat); Montavon et al. 2019 (gamma). Where papers leave a choice, t
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -33,9 +33,6 @@ Bias = Literal["full", "split", "none"]
 class Rule(ABC):
     """How a layer hands relevance from its output to its input."""
 
-    needs_weights: ClassVar[bool] = True
-    """Whether the rule takes weights apart, and so fits no average pool."""
-
     @abstractmethod
     def __call__(self, layer: Layer, x: Tensor, y: Tensor, relevance: Relevance) -> Relevance:
         """Return the relevance of the layer's input ``x``, given that of its output ``y``."""
@@ -47,7 +44,7 @@ class WeightRule(Rule):
     def __call__(self, layer: Layer, x: Tensor, y: Tensor, relevance: Relevance) -> Relevance:
         if not isinstance(layer, Weighted):
             raise ConfigError(
-                f"rule {type(self).__name__} needs a layer with weights, and {layer.name} ({layer.kind}) has "
+                f"rule {name_of(self)} needs a layer with weights, and {layer.name} ({layer.kind}) has "
                 "none: give it the rule z or epsilon"
             )
         return self.distribute(layer, x, relevance)
@@ -139,17 +136,19 @@ class AlphaBeta(WeightRule):
 
 
 @dataclass(frozen=True)
-class ZPlus(AlphaBeta):
+class ZPlus(WeightRule):
     """Positive parts of the output alone, without the bias, as innvestigate's ``lrp.z_plus``."""
 
-    bias: Bias = "none"
+    def distribute(self, layer: Weighted, x: Tensor, relevance: Relevance) -> Relevance:
+        return AlphaBeta(1, 0, bias="none").distribute(layer, x, relevance)
 
 
 @dataclass(frozen=True)
 class Gamma(WeightRule):
     """Weights that agree with the sign of the output count ``1 + gamma`` times.
 
-    Generalised to inputs and outputs of both signs as in zennit 1.0, whose defaults these are.
+    Generalised to inputs and outputs of both signs as in zennit 1.0, whose defaults these are. Departure: an
+    output of exactly zero counts as positive.
     """
 
     gamma: float = 0.25
@@ -254,6 +253,11 @@ RULES: dict[str, type[Rule]] = {
     "pass": Pass,
     "gradient": Gradient,
 }
+
+
+def name_of(rule: Rule) -> str:
+    """Return the name of a rule in ``RULES``."""
+    return next(name for name, kind in RULES.items() if kind is type(rule))
 
 
 def made(name: str, parameters: Mapping[str, float | str]) -> Rule:

@@ -34,7 +34,7 @@ def is_known(x: Tensor, window: Window, shape: Shape) -> bool:
         and not any(window.before)
         and math.prod(window.size) <= _MOST_PLACES
         and shape[0] % _BLOCK == 0
-        and math.prod(shape) < _LARGEST_EXACT
+        and 2 * math.prod(shape) < _LARGEST_EXACT
     )
 
 

@@ -71,7 +71,7 @@ def remembered(folder: Path) -> dict[str, object]:
 
 def plan_all(request: Request) -> dict[str, Plan]:
     """Return what each stage asked for would do, changing nothing."""
-    _check_scope(request)
+    check_scope(request)
     if request.run.store.exists() and features.NAME not in request.stages:
         check_version(request.run.store)
     plans: dict[str, Plan] = {}
@@ -128,7 +128,7 @@ def _carry_out_stage(stage: Stage, request: Request, tools: Tools) -> dict[str, 
     if stage.name != features.NAME and request.run.store.exists():
         check_version(request.run.store)
     stage.prepare(request.run, tools)
-    _check_scope(request)
+    check_scope(request)
     if stage.name != report.NAME:
         _remember(request.run)
     plan = stage.plan(request.run, request.scope, request.force)
@@ -145,7 +145,7 @@ def _carry_out_stage(stage: Stage, request: Request, tools: Tools) -> dict[str, 
     return {"stage": stage.name, "done": len(plan.todo), "reasons": plan.reasons, "seconds": round(seconds, 3)}
 
 
-def _check_scope(request: Request) -> None:
+def check_scope(request: Request) -> None:
     """Refuse folds, classes, representations, composites and targets that the run does not have.
 
     Raises
@@ -160,7 +160,7 @@ def _check_scope(request: Request) -> None:
     ):
         for value in set(asked) - set(allowed_names):
             raise ConfigError(f"{option} {value}: not in the settings of this run: {', '.join(allowed_names)}")
-    explainers.composites_of(run.settings.explanation)
+    explainers.check_names(run.settings.explanation)
     store = run.store
     if not store.exists():
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from toolkit.config import ExplanationSettings
 from toolkit.errors import ConfigError
 from toolkit.lrp.composites import Composite, from_choices, named
-from toolkit.lrp.engines.innvestigate import ANALYZERS, InnvestigateExplainer
+from toolkit.lrp.engines.innvestigate import ANALYZERS, VERSION, InnvestigateExplainer
 from toolkit.lrp.engines.onnxruntime import OnnxruntimeExplainer, provider_name
 from toolkit.lrp.explainer import Explainer
 from toolkit.network import architecture, runtime
@@ -18,14 +18,15 @@ from toolkit.pipeline.stages import export, train
 if TYPE_CHECKING:
     import keras
 
-RELEVANCE_NAME = "relevance.onnx"
-"""The file in the folder of a network in which its relevance maps are compiled in."""
-_INNVESTIGATE = "innvestigate"
+INNVESTIGATE, ONNXRUNTIME = "innvestigate", "onnxruntime"
+"""The engines, as settings name them."""
+_KEPT = 12
+"""Networks that a process keeps ready, at 50 to 90 MB each: those of all folds of one representation."""
 
 
 def engine_of(settings: ExplanationSettings) -> str:
     """Return what makes the maps, as a store names it."""
-    return f"{settings.engine} 2.1.2" if settings.engine == _INNVESTIGATE else settings.engine
+    return f"{settings.engine} {VERSION}" if settings.engine == INNVESTIGATE else settings.engine
 
 
 def check(settings: ExplanationSettings) -> None:
@@ -67,7 +68,7 @@ def check_names(settings: ExplanationSettings) -> None:
 
 def needs_tensorflow(settings: ExplanationSettings) -> bool:
     """Tell whether the engine runs on TensorFlow."""
-    return settings.engine == _INNVESTIGATE
+    return settings.engine == INNVESTIGATE
 
 
 def composites_of(settings: ExplanationSettings, names: Sequence[str] = ()) -> list[Composite]:
@@ -99,7 +100,7 @@ def explainer_of(folder: Path, digest: str, settings: ExplanationSettings) -> Ex
     return _explainer(folder, digest, settings.model_dump_json())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_KEPT)
 def _explainer(folder: Path, _digest: str, plain_settings: str) -> Explainer:
     settings = ExplanationSettings.model_validate_json(plain_settings)
     if needs_tensorflow(settings):

@@ -12,11 +12,21 @@ _BLOCK_BYTES = 1 << 20
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` by rename."""
+    """Put ``content`` at ``path`` by rename.
+
+    Raises
+    ------
+    OSError
+        It cannot be put there; nothing is left beside.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     wip = path.with_name(f".{path.name}.{os.getpid()}.wip")
-    wip.write_bytes(content)
-    wip.replace(path)
+    try:
+        wip.write_bytes(content)
+        wip.replace(path)
+    except OSError:
+        wip.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: object) -> None:

@@ -21,7 +21,6 @@ from toolkit.store.read import check_version, read_rows
 from toolkit.store.schema import OK
 
 NAME = "verify"
-_REFERENCE = "innvestigate"
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Verified:
 def verify(run: Run, scope: Scope, n_clips: int, n_jobs: int, emit: Emit) -> list[Verified]:
     """Explain clips of every network in the scope by both engines; return how far the maps lie apart.
 
-    Clips are spread evenly over the folds, classes and recordings of a representation; each is explained by the
-    network that held it out.
+    Clips are taken at even steps from the store, which holds them by class, fold and recording; each is
+    explained by the network that held it out.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def verify(run: Run, scope: Scope, n_clips: int, n_jobs: int, emit: Emit) -> lis
     if not run.store.exists():
         raise ConfigError(f"{run.folder}: holds no run; make one with `toolkit run-all --out {run.folder}`")
     check_version(run.store)
-    explainers.check(_with_engine(run.settings, _REFERENCE, compared(run, scope)).explanation)
+    explainers.check(_with_engine(run.settings, explainers.INNVESTIGATE, compared(run, scope)).explanation)
     jobs = _jobs(run, scope, n_clips)
     emit(StageStarted(NAME, len(jobs), len(jobs), ("networks",)))
     found: dict[tuple[Representation, str], list[Distances]] = {}
@@ -116,7 +115,7 @@ def compare(job: VerifyingJob) -> Mapping[str, Distances]:
     folder = job.run.model(job.representation, job.fold)
     ours, theirs = (
         explainers.explainer_of(folder, job.digest, _with_engine(settings, engine, job.composites).explanation)
-        for engine in ("onnxruntime", _REFERENCE)
+        for engine in (explainers.ONNXRUNTIME, explainers.INNVESTIGATE)
     )
     labels = read_rows(job.run.store, "clips", ("label",), job.rows)["label"]
     # Both explain the class that the reference predicts, even where two logits are all but equal.

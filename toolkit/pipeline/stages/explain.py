@@ -63,10 +63,13 @@ class ExplanationJob:
 
 def prepare(run: Run, _tools: Tools) -> None:
     """Make empty groups for maps that are to come, and remove those that the settings no longer name."""
-    explainers.check_names(run.settings.explanation)
+    settings = run.settings
+    explainers.check_names(settings.explanation)
     if not run.store.exists():
         return
-    settings = run.settings
+    for name in list(export.current(run))[:1] if settings.explanation.own else ():
+        # What does not fit the network is found before anything is removed.
+        explainers.compiled(run.model(*train.parse_unit_name(name)), settings.explanation)
     wanted = {
         f"{name}/{composite}"
         for name in settings.representations
@@ -110,8 +113,7 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
         about = {"explanation": to_json(settings), "engine": explainers.engine_of(settings)}
         write.set_attributes(run.store, group, about)
     jobs = _jobs(run, plan.partitions)
-    if not explainers.needs_tensorflow(settings):
-        _write_graphs(run, {block.folder for job in jobs for block in job.blocks})
+    _write_graphs(run, {block.folder for job in jobs for block in job.blocks})
     # innvestigate takes seconds to make ready what onnxruntime does in tenths.
     lane = _lane if explainers.needs_tensorflow(settings) else None
     for job, _ in tools.workers.run(explain_partition, jobs, lane=lane):
@@ -127,7 +129,7 @@ def _write_graphs(run: Run, folders: Iterable[Path]) -> None:
     """Put the compiled graph beside each network, for whoever wants maps of other clips; if it is not there."""
     for folder in sorted(folders):
         graph = explainers.compiled(folder, run.settings.explanation)
-        path = folder / explainers.RELEVANCE_NAME
+        path = folder / export.RELEVANCE_NAME
         if not path.exists() or path.read_bytes() != graph:
             write_bytes(path, graph)
 
@@ -276,7 +278,7 @@ def _made(run: Run, representation: str, composite: str) -> np.ndarray:
 
 def _wanted(run: Run) -> dict[tuple[str, str], np.ndarray]:
     """Return what the map of every row should be made from, by representation and composite."""
-    networks = {name: str(unit.made_from["weights"]) for name, unit in export.current(run).items()}
+    networks = export.digests(run)
     settings = run.settings.explanation
     found: dict[tuple[str, str], np.ndarray] = {}
     for representation in run.settings.representations:
@@ -290,6 +292,7 @@ def _wanted(run: Run) -> dict[tuple[str, str], np.ndarray]:
                     "own": {name: rules for name, rules in settings.own.items() if name == composite},
                     # Another machine: the same maps, but for rounding.
                     "provider": "",
+                    "n_threads": settings.n_threads if explainers.needs_tensorflow(settings) else 1,
                 }
             )
             recipe = digest_of({"code": VERSION, "engine": explainers.engine_of(settings), **to_json(mine)})

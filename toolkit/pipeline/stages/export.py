@@ -27,7 +27,8 @@ from toolkit.store.schema import OK
 
 NAME = "export"
 VERSION = 2
-NETWORK_NAME = "network.onnx"
+NETWORK_NAME, RELEVANCE_NAME = "network.onnx", "relevance.onnx"
+"""A network, and the same with its relevance maps compiled in, which stage explain writes."""
 SUMMARY = "summary"
 N_CHECKED_CLIPS = 64
 
@@ -93,6 +94,13 @@ def current(run: Run) -> dict[str, Unit]:
     return {unit.name: unit for unit in units if not markers.outstanding(unit)}
 
 
+def digests(run: Run) -> dict[str, str]:
+    """Return the digest of the file of every network that is up to date, by the name of its unit."""
+    markers = run.markers(NAME)
+    found = {name: markers.read(name) for name in current(run)}
+    return {name: str(marker.result["network"]) for name, marker in found.items() if marker is not None}
+
+
 def export_network(job: ExportJob) -> dict[str, object]:
     """Export one network and compare it with Keras; return the digest of the file and what they differ by.
 
@@ -113,6 +121,7 @@ def export_network(job: ExportJob) -> dict[str, object]:
             f"clips, allowed are {job.tolerance:.2g} (quality.export_tolerance); the network was not exported"
         )
     job.markers.remove(job.name)
+    (job.folder / RELEVANCE_NAME).unlink(missing_ok=True)
     write_bytes(job.folder / NETWORK_NAME, content)
     return {"network": digest_bytes(content), "difference": difference}
 
