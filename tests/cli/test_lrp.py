@@ -28,6 +28,7 @@ kind = "convolution"
 rule = "alpha_beta"
 parameters = { alpha = 2, beta = 1, bias = "split" }
 [[explanation.own.mine]]
+name = "*"
 rule = "epsilon"
 parameters = { epsilon = 0.01 }
 """
@@ -101,12 +102,31 @@ def test_compile__names_what_is_no_network(toolkit, tmp_path):
 
 
 def test_compile__takes_a_composite_of_ones_own(small_network, toolkit, tmp_path):
-    (tmp_path / "own.toml").write_text(OWN)
+    (tmp_path / "own.toml").write_text(OWN.replace('kind = "convolution"', "position = -1"))
     words = ["--composite", "mine", "--config", tmp_path / "own.toml", "-o", tmp_path / "o.onnx"]
     assert toolkit("lrp", "compile", small_network, *words).returncode == 0
     session = onnxruntime.InferenceSession(tmp_path / "o.onnx", providers=["CPUExecutionProvider"])
     (found,) = session.run(["relevance.mine"], {"x": np.ones((1, 3), np.float32), "target": np.array([0])})
     np.testing.assert_allclose(found, [[4 / 3] * 3], rtol=1e-6)
+
+
+def test_compile__refuses_a_composite_of_which_a_rule_is_for_no_layer(small_network, toolkit, tmp_path):
+    (tmp_path / "own.toml").write_text(OWN)
+    words = ["--composite", "mine", "--config", tmp_path / "own.toml", "-o", tmp_path / "o.onnx"]
+    done = toolkit("lrp", "compile", small_network, *words)
+    assert done.returncode == 4
+    assert "rule alpha_beta (kind=convolution" in done.stderr
+    assert "is for no layer of this network" in done.stderr
+
+
+def test_compile__writes_over_no_network_and_no_device(small_network, toolkit, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    before = small_network.read_bytes()
+    for out in (small_network, tmp_path / "pipe", tmp_path):
+        done = toolkit("lrp", "compile", small_network, "--composite", EPSILON, "-o", out)
+        assert done.returncode == 4, done.stderr
+    assert small_network.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx", "pipe"]
 
 
 def test_explain__leaves_the_graph_that_made_the_maps(finished):

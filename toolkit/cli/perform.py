@@ -109,6 +109,8 @@ def compile_lrp(model: Path, composites: Sequence[str], output: Path, config: Pa
     """
     from toolkit.lrp.compiler import compile_relevance
 
+    if output.exists() and not output.is_file():
+        raise ConfigError(f"-o {output}: is no file; give the name of one")
     if output.resolve() == model.resolve():
         raise ConfigError(f"-o {output}: is the network itself; give another name")
     settings = resolve({**_SYNTHETIC, **_asked(config, {})}).explanation

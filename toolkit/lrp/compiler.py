@@ -26,7 +26,7 @@ _ROUTING = {"max_pool", "reshape", "pad"}
 
 
 def compile_relevance(
-    model: "bytes | Path | onnx.ModelProto", composites: Sequence[str | Composite]
+    model: "bytes | str | Path | onnx.ModelProto", composites: Sequence[str | Composite]
 ) -> "onnx.ModelProto":
     """Return a model that computes relevance maps, with standard operators alone.
 
@@ -38,7 +38,7 @@ def compile_relevance(
     Parameters
     ----------
     model
-        A classifier with one input, opset 11 to 18.
+        A classifier with one input, opset 11 to 18: a file of it by name, its bytes, or itself.
     composites
         Names in ``COMPOSITES``, or composites of one's own.
 
@@ -49,7 +49,7 @@ def compile_relevance(
     ConfigError
         A composite is not known, named twice, or has no rule for a layer.
     """
-    network = networks.read(model)
+    network = networks.read(Path(model) if isinstance(model, str) else model)
     chosen = _chosen(composites)
     _check_name(network.input_name, chosen)
     graph = Graph(network.dtype)

@@ -1,5 +1,7 @@
 """Whether the compiled graphs say what innvestigate says, on real clips of a run."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,6 +76,7 @@ def verify(run: Run, scope: Scope, n_clips: int, n_jobs: int, emit: Emit) -> lis
     check_version(run.store)
     explainers.check(_with_engine(run.settings, explainers.INNVESTIGATE, compared(run, scope)).explanation)
     jobs = _jobs(run, scope, n_clips)
+    began = time.monotonic()
     emit(StageStarted(NAME, len(jobs), len(jobs), ("networks",)))
     found: dict[tuple[Representation, str], list[Distances]] = {}
     workers = Processes(n_jobs)
@@ -81,7 +84,7 @@ def verify(run: Run, scope: Scope, n_clips: int, n_jobs: int, emit: Emit) -> lis
         for composite, each in result.items():
             found.setdefault((job.representation, composite), []).append(each)
         emit(StepDone(NAME, job.name))
-    emit(StageDone(NAME, len(jobs), 0.0))
+    emit(StageDone(NAME, len(jobs), time.monotonic() - began))
     return [Verified(kind, composite, joined(parts)) for (kind, composite), parts in sorted(found.items())]
 
 
@@ -123,7 +126,8 @@ def compare(job: VerifyingJob) -> Mapping[str, Distances]:
     prediction = theirs.explain(inputs, asked, ()).logits.argmax(axis=1)
     targets = np.where(asked == PREDICTED, prediction, asked)
     parts: dict[str, list[Distances]] = {name: [] for name in job.composites}
-    for rows in np.array_split(np.arange(len(inputs)), max(1, len(inputs) // settings.explanation.batch_size)):
+    n_batches = math.ceil(len(inputs) / settings.explanation.batch_size)
+    for rows in np.array_split(np.arange(len(inputs)), n_batches):
         found, reference = (
             each.explain(inputs[rows], targets[rows], job.composites) for each in (ours, theirs)
         )
