@@ -34,6 +34,7 @@ import sys
 
 import numpy as np
 
+from toolkit.errors import ModelError
 from toolkit.lrp.engines.innvestigate import InnvestigateExplainer
 from toolkit.network import architecture, runtime
 
@@ -68,7 +69,13 @@ second = explainer("second")
 explain("second", second, given["other_targets"], ("lrp.epsilon",))
 explain("first again", first, predicted)
 results["alone"] = first.explain(inputs[:1], predicted[:1], ["lrp.epsilon"]).relevance["lrp.epsilon"]
-np.savez(sys.argv[2], predicted=predicted, **results)
+refused = []
+for targets, composites in ((np.full(4, 10), ()), (np.full(4, -2), ()), (predicted, ["epsilon_plus_flat"])):
+    try:
+        first.explain(inputs, targets, composites)
+    except ModelError as error:
+        refused.append(str(error))
+np.savez(sys.argv[2], predicted=predicted, refused=refused, **results)
 """
 
 Weights = Mapping[str, np.ndarray]
@@ -325,9 +332,19 @@ def test_relevance__of_a_clip_alone_is_that_within_a_batch(results):
     assert distance(results["alone"][0], results[f"first:{EPSILON}"][0]) < 1e-4
 
 
+def test_explain__refuses_what_is_no_class_and_what_innvestigate_has_not(results):
+    unknown, below, missing = results["refused"]
+    assert unknown.startswith("target 10 is no class of this network: 0 to 9, or -1")
+    assert below.startswith("target -2 is no class of this network")
+    assert missing.startswith("innvestigate has no composite epsilon_plus_flat, it has lrp.z, ")
+
+
 @pytest.mark.parametrize("composite", COMPOSITES)
 def test_explainers__leave_each_other_as_they_were(results, composite: str):
-    """The first network is explained as before, after a second one was explained in the same process."""
+    """The first network is explained as before, after a second one was explained in the same process.
+
+    Before, the target was what stands for the predicted class, and now it is that class.
+    """
     np.testing.assert_array_equal(results[f"first again:{composite}"], results[f"first:{composite}"])
     np.testing.assert_array_equal(results["first again:logits"], results["first:logits"])
 

@@ -271,12 +271,12 @@ def _dense(node: Node, layers: Layers, kernel: np.ndarray, bias: np.ndarray | No
 
 def _arithmetic(node: Node, layers: Layers) -> Layers:
     constant = node.constant(1 - node.data, "second operand")
-    last = layers[-1] if layers else None
-    if node.operator in {"Add", "Sub"} and isinstance(last, kinds.Weighted):
-        per_unit = _per_unit(last, constant)
+    place = _place_of_weights(layers)
+    last = None if place is None else layers[place]
+    if node.operator in {"Add", "Sub"} and place is not None and isinstance(last, kinds.Weighted):
+        per_unit = _per_unit(last, node.shape, constant)
         if per_unit is not None and not (node.operator == "Sub" and node.data == 1):
-            added = per_unit if node.operator == "Add" else -per_unit
-            return (*layers[:-1], replace(last, bias=added if last.bias is None else last.bias + added))
+            return (*layers[:place], _biased(last, per_unit, node.operator), *layers[place + 1 :])
     if any(isinstance(layer, kinds.Weighted) for layer in layers):
         node.refuse(
             "it adds or multiplies by constants between layers",
@@ -285,11 +285,34 @@ def _arithmetic(node: Node, layers: Layers) -> Layers:
     return (*layers, _scaling(node, constant))
 
 
-def _per_unit(layer: kinds.Weighted, constant: np.ndarray) -> np.ndarray | None:
+def _place_of_weights(layers: Layers) -> int | None:
+    """Return where the layer with weights is that was just passed, or passed but for dropped axes of one.
+
+    tf2onnx writes a convolution over one axis as one over two, and adds the bias when the second is gone.
+    """
+    if layers and isinstance(layers[-1], kinds.Weighted):
+        return len(layers) - 1
+    if (
+        len(layers) < 2
+        or not isinstance(layers[-1], kinds.Reshape)
+        or not isinstance(layers[-2], kinds.Convolution)
+    ):
+        return None
+    before, after = layers[-2].output_shape, layers[-1].output_shape
+    same = [size for size in before[1:] if size != 1] == [size for size in after[1:] if size != 1]
+    return len(layers) - 2 if same and before[0] == after[0] else None
+
+
+def _biased(layer: kinds.Weighted, per_unit: np.ndarray, operator: str) -> kinds.Weighted:
+    added = per_unit if operator == "Add" else -per_unit
+    return replace(layer, bias=added if layer.bias is None else layer.bias + added)
+
+
+def _per_unit(layer: kinds.Weighted, output: Shape, constant: np.ndarray) -> np.ndarray | None:
     """Return the constant as one number per unit of the layer, shape (unit,); None where it is not that."""
-    n_axes = len(layer.output_shape)
+    n_axes = len(output)
     axis = 0 if isinstance(layer, kinds.Convolution) else n_axes - 1
-    n_units = layer.output_shape[axis]
+    n_units = output[axis]
     shape = (1,) * (n_axes + 1 - constant.ndim) + constant.shape
     others = shape[: axis + 1] + shape[axis + 2 :]
     if len(shape) > n_axes + 1 or set(others) != {1} or shape[axis + 1] not in {1, n_units}:
