@@ -1,7 +1,7 @@
 """Composites: which rule for which layer. ``COMPOSITES`` names them; one in it can be computed and is tested.
 
-Names and values of ``lrp.*`` are innvestigate 2.1.2's. Departures: the first layer with weights counts as the first
-whatever comes before it (innvestigate gives it no rule of its own behind a pool, a padding or a scaling);
+Names and values of ``lrp.*`` are innvestigate 2.1.2's. Departures: the first layer with weights counts as the
+first whatever comes before it (innvestigate gives it no rule of its own behind a pool, a padding or a scaling);
 constants that scale the input pass relevance on; a ReLU passes it on however it was written.
 ``epsilon_plus_flat`` is zennit 1.0's EpsilonPlusFlat.
 """
