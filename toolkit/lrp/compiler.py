@@ -77,13 +77,10 @@ def restricted(model: "onnx.ModelProto", outputs: Sequence[str]) -> "onnx.ModelP
 
     small = onnx.ModelProto()
     small.CopyFrom(model)
-    wanted, kept = set(outputs), []
-    for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted.update(node.input)
+    kept = networks.needed(model.graph, outputs)
+    wanted = {name for node in kept for name in node.input}
     for field, elements in (
-        ("node", kept[::-1]),
+        ("node", kept),
         ("initializer", [each for each in model.graph.initializer if each.name in wanted]),
         ("output", [each for name in outputs for each in model.graph.output if each.name == name]),
     ):

@@ -4,7 +4,7 @@ What is not known here is an error that names the node; nothing is skipped or gu
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ def read(source: "bytes | Path | onnx.ModelProto") -> Network:
     constants = _Constants(model.graph, _opsets(model)[0])
     name, dtype, shape, batch = _input(model.graph, set(constants.values))
     reading = _Reading(constants, dtype, batch, {name: ()}, {name: shape})
-    for node in _needed(model.graph):
+    for node in needed(model.graph, [model.graph.output[0].name]):
         reading.take(node)
     layers, n_classes = _classifying(reading, name, model.graph.output[0].name)
     return Network(name, shape, dtype, _uniquely_named(layers), n_classes)
@@ -288,9 +288,9 @@ def _keeps_sizes(node: "onnx.NodeProto", counted: set[str]) -> bool:
 # Nodes
 
 
-def _needed(graph: "onnx.GraphProto") -> list["onnx.NodeProto"]:
-    """Return the nodes that the output rests on, in order."""
-    wanted = {graph.output[0].name}
+def needed(graph: "onnx.GraphProto", outputs: Iterable[str]) -> list["onnx.NodeProto"]:
+    """Return the nodes that some outputs rest on, in order."""
+    wanted = set(outputs)
     kept = []
     for node in reversed(graph.node):
         if wanted.intersection(node.output):
