@@ -7,6 +7,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= 2
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 LOCKS := requirements/build.txt requirements/dev.txt
@@ -36,8 +37,8 @@ run: $(READY)  ## Run the whole chain on the synthetic corpus, into runs/default
 	$(BIN)/toolkit run-all
 
 .PHONY: test
-test: $(READY)  ## Run the tests (TESTS="-m slow" for the long ones).
-	$(BIN)/python -m pytest $(TESTS)
+test: $(READY)  ## Run the tests, files side by side (TESTS="-m slow" for the long ones; WORKERS=0: one by one).
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: bench-features
 bench-features: $(READY)  ## Time spectrograms against librosa (CLIPS=FOLDER for real ones).
@@ -46,6 +47,14 @@ bench-features: $(READY)  ## Time spectrograms against librosa (CLIPS=FOLDER for
 .PHONY: bench-lrp
 bench-lrp: $(READY)  ## Time relevance maps against innvestigate and other tools (RUN=folder of a run).
 	$(BIN)/python -m benchmarks.lrp $(if $(RUN),--run $(RUN))
+
+.PHONY: simulate
+simulate: $(READY)  ## Simulate false alarms, coverage and power of the statistics, 20 minutes (QUICK=1: one).
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.simulate $(if $(QUICK),--quick)
+
+.PHONY: bench-statistics
+bench-statistics: $(READY)  ## Time the statistics of a made-up corpus as large as UrbanSound8K (OPTIONS="--times 10").
+	$(BIN)/python -m benchmarks.statistics $(OPTIONS)
 
 # Without torchvision, which zennit asks for and does not import here.
 $(PEERS_READY): requirements/peers.txt

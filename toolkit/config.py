@@ -119,8 +119,9 @@ class ExplanationSettings(_Section):
     """What computes them; innvestigate needs TensorFlow and knows no own composites."""
     provider: str = "cpu"
     """What onnxruntime computes on, such as 'cpu' or 'cuda'."""
-    target: str = "predicted"
-    """The explained output: 'predicted' (the highest logit), 'label' (the true class) or a class name."""
+    target: str = "all"
+    """The explained output: 'predicted' (the highest logit), 'label' (the true class) or a class name. 'all':
+    maps of the predicted class, and of every class how relevance is spread over frequencies."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
     n_threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one explaining process. With innvestigate part of the result, in its last digits."""
@@ -133,12 +134,27 @@ class ExplanationSettings(_Section):
 
 
 class StatisticsSettings(_Section):
-    """How clips are summed up per class."""
+    """How clips are summed up per class, and what must hold before a region is named."""
 
     band_edges_hz: tuple[float, ...] = (0, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
     """Octaves; the last band that holds anything ends at half the sampling rate."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     n_bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
+    n_permutations: Annotated[int, Field(ge=100, le=1_000_000)] = 5000
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Largest corrected p of a verdict."""
+    minimum_ratio: Annotated[float, Field(ge=1)] = 1.25
+    """Smallest ratio of shares of a verdict: what is certain but small is not named."""
+    minimum_recordings: Annotated[int, Field(ge=3)] = 10
+    """Fewer are too few to say: no test is made."""
+    cluster_p: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Two-sided p of one bin from which on neighbouring bins form a cluster."""
+    cluster_statistic: Literal["mass", "tfce"] = "mass"
+    """What clusters are judged by: their mass, or threshold-free cluster enhancement (takes longer)."""
+    share_floor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Added to every share before ratios, in units of an even spread, so that zero has a logarithm."""
+    other_seeds: tuple[Path, ...] = ()
+    """Folders of runs on the same corpus with other seeds, whose maps are compared with these."""
 
     @model_validator(mode="after")
     def _edges_rise(self) -> Self:

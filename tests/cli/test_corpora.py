@@ -15,7 +15,7 @@ from tests.conftest import SAMPLE_RATE_HZ, sound_of, write_corpus, write_table
 from toolkit.features.spectrogram import valid_frames
 from toolkit.store.read import attributes, read_whole
 
-MAPS = "relevance/{}/lrp.epsilon"
+MAPS, SHARES = "relevance/{}/lrp.epsilon", "relevance_by_target/{}/lrp.epsilon"
 
 
 def rows_of(corpus: Path) -> list[dict[str, str]]:
@@ -61,6 +61,12 @@ def test_new_clip__is_explained_and_everything_else_is_kept(grown, toolkit, fini
         assert new["clip"].values[~known].tolist() == ["1999-0-0-0.wav"]
         assert np.isfinite(new.values).all()
         np.testing.assert_array_equal(new.values[known], old.values)
+        was, now = (
+            read_whole(run / "store.zarr", SHARES.format(representation), ("share",))["share"]
+            for run in (finished, out)
+        )
+        np.testing.assert_array_equal(now[known], was)
+        np.testing.assert_allclose(now[~known].sum(axis=2), 1, rtol=1e-5)
         later = read_whole(out / "store.zarr", f"training/{representation}", ("n_later_clips",))
         assert later["n_later_clips"].tolist() == [0, 1, 1]
     assert "nothing was to do" in toolkit("run-all", "--out", out).stderr
@@ -94,7 +100,7 @@ def test_clip_of_another_class__gets_its_map_anew_by_the_network_that_never_knew
     assert done.returncode == 0, done.stderr
     assert "features   nothing to do" in done.stderr
     assert "train      nothing to do (1 up to date)" in done.stderr
-    assert "clip changed: 1" in done.stderr
+    assert "clip changed: 2" in done.stderr, "a map, and shares for every class"
     clips = read_whole(out / "store.zarr", "clips")
     maps = read_whole(out / "store.zarr", MAPS.format("mel"))
     row = clips["clip"].tolist().index(first["slice_file_name"])
@@ -112,7 +118,7 @@ def test_new_clip_read_for_one_representation__leaves_the_maps_of_the_other(grow
     assert toolkit("features", "--dataset", corpus, "--out", out, "--representation", "mel").returncode == 0
     assert toolkit("export", "--out", out, "--representation", "mel").returncode == 0
     planned = toolkit("explain", "--out", out, "--representation", "mel", "--dry-run").stdout
-    assert "not made yet: 2" in planned, "one clip, two composites"
+    assert "not made yet: 4" in planned, "one clip, two composites, each a map and shares for every class"
     assert "dropped" not in planned
     assert "waits for features" in toolkit("explain", "--out", out, "--dry-run").stdout
 

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import toolkit as library
 from tests.comparison import contents
 from toolkit.lrp.compiler import compile_relevance
+from toolkit.store.read import read_whole
 
 EPSILON = "lrp.epsilon"
 OWN = """
@@ -234,6 +235,7 @@ def test_verify__needs_a_run(toolkit, tmp_path):
 
 def test_engine__innvestigate_gives_the_same_maps(copy, toolkit):
     before = library.open_store(copy).sel(representation="mel", composite=EPSILON)["relevance"].values
+    shares = read_whole(copy / "store.zarr", f"relevance_by_target/mel/{EPSILON}", ("share",))["share"]
     words = ["--engine", "innvestigate", "--representation", "mel", "--composite", EPSILON, "--fold", 1]
     done = toolkit("explain", "--out", copy, *words)
     assert done.returncode == 0, done.stderr
@@ -241,3 +243,6 @@ def test_engine__innvestigate_gives_the_same_maps(copy, toolkit):
     rows = library.open_store(copy).sel(representation="mel", composite=EPSILON).load()["fold"].values == 1
     apart = np.abs(maps["relevance"].values - before[rows]).max(axis=(1, 2))
     assert 0 < np.median(apart / np.abs(before[rows]).max(axis=(1, 2))) < 1e-3
+    found = read_whole(copy / "store.zarr", f"relevance_by_target/mel/{EPSILON}", ("share",))["share"]
+    assert 0 < np.median(np.abs(found - shares)[rows].max(axis=2)) < 1e-3
+    assert np.isnan(found[~rows]).all()

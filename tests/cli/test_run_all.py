@@ -15,6 +15,7 @@ import toolkit as library
 from tests.comparison import assert_same_bytes, contents
 from tests.conftest import write_corpus, write_table
 from toolkit.pipeline import lock
+from toolkit.store.read import read_whole
 
 MAPS = [
     (representation, composite)
@@ -225,6 +226,7 @@ def test_explain__target_of_ones_own(copy, toolkit):
     clicks = maps["class_name"].values == "clicks"
     np.testing.assert_array_equal(maps["target"].values[clicks], 0)
     assert np.isnan(maps["relevance"].values[~clicks]).all(), "maps of another target must not stay"
+    assert not (copy / "store.zarr" / "relevance_by_target").exists()
 
 
 def test_clip_that_breaks_later__loses_its_map_and_its_say(tiny_corpus, finished, toolkit, tmp_path):
@@ -246,6 +248,10 @@ def test_clip_that_breaks_later__loses_its_map_and_its_say(tiny_corpus, finished
     # Only the network of fold 1 was not trained on the clip; what else the others explained must not stay.
     assert set(cqt["fold"].values[explained].tolist()) == {1}
     assert not explained[cqt["clip"].values == broken.name].any()
+    for representation, are_explained in (("mel", ~left_out), ("cqt", explained)):
+        group = f"relevance_by_target/{representation}/lrp.epsilon"
+        share = read_whole(out / "store.zarr", group, ("share",))["share"]
+        np.testing.assert_array_equal(np.isfinite(share).all(axis=(1, 2)), are_explained)
 
 
 def test_changed_target_of_one_composite__takes_the_maps_of_the_other_back(copy, toolkit):
@@ -273,7 +279,9 @@ def test_impossible_setting__costs_nothing_that_was_computed(copy, toolkit):
 def test_unknown_target__is_refused_at_once_and_forgotten(copy, toolkit):
     done = toolkit("run-all", "--target", "sirene", "--out", copy)
     assert done.returncode == 4
-    assert "explanation.target='sirene' is not 'predicted', 'label' or a class of this run" in done.stderr
+    assert (
+        "explanation.target='sirene' is not 'all', 'predicted', 'label' or a class of this run" in done.stderr
+    )
     assert toolkit("status", "--out", copy).returncode == 0
 
 

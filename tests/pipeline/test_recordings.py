@@ -152,6 +152,8 @@ def test_explain__page_says_what_the_arrays_say(explained, run):
     assert "a &lt;b&gt;whistle &amp; more.wav" in text
     assert '<a href="../reports/whistle.html">' in text
     assert str(run) not in text
+    # The run's settings say 'all': of a file, the predicted class alone is explained.
+    assert found.attrs["explanation"]["target"] == "predicted"
 
 
 def test_explain__of_a_clip_of_the_corpus_only_its_fold_speaks(explained, run):
@@ -204,7 +206,7 @@ def test_explain__refuses_what_a_run_cannot_serve(run, sounds, toolkit, tmp_path
     file = sounds / "long.wav"
     cases = {
         ("--target", "label"): "a file has no label",
-        ("--target", "siren"): "'siren' is not 'predicted', 'label' or a class",
+        ("--target", "siren"): "'siren' is not 'all', 'predicted', 'label' or a class",
         ("--fold", "9"): "--fold 9: this run has no such fold; it has: 1, 2, 3",
     }
     for options, message in cases.items():

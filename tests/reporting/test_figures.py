@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.reporting.constructed import absent, contrast, evidence
 from toolkit.config import FeatureSettings
 from toolkit.features.spectrogram import axes
 from toolkit.reporting import figures
-from toolkit.reporting.view import BandShare, Estimate, Region
+from toolkit.reporting.evidence import Contrast
+from toolkit.reporting.view import BandShare, Region
+from toolkit.reporting.wording import Estimate
 
 
 @pytest.fixture(params=["mel", "cqt"])
@@ -73,6 +76,31 @@ def test_maps__show_relevance_at_its_place(region):
 def test_limit__is_one_where_nothing_is_relevant(region):
     assert figures.limit_of([_with(region, np.zeros((64, 64)))]) == 1.0
     assert figures.limit_of([]) == 1.0
+
+
+def test_ratios__fade_bins_outside_significant_clusters():
+    """Nothing red is drawn where no cluster is significant, and no panel where there is no ratio."""
+    nothing = contrast("input")
+    nothing.bin_cluster_p[:] = 0.06
+    nothing.bin_inclusion[:] = 0
+    drawn = [
+        np.asarray(Image.open(io.BytesIO(figures.ratios(evidence(contrasts=each)))).convert("RGB")).astype(int)
+        for each in (
+            {"input": nothing, "rest": nothing},
+            {"input": contrast("input"), "rest": contrast("rest")},
+            {"input": contrast("input"), "rest": _without_bins()},
+        )
+    ]
+    red = [int(((each[..., 0] - each[..., 2]) > 80).sum()) for each in drawn]
+    assert red[0] == 0
+    assert red[1] > red[2] > 100
+    assert drawn[2].shape[0] < drawn[1].shape[0]
+
+
+def _without_bins() -> Contrast:
+    known = absent("rest", is_kept=False)
+    known.bin_ratio[:] = np.nan
+    return known
 
 
 def _with(region: Region, relevance: np.ndarray) -> Region:

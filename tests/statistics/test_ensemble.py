@@ -68,3 +68,22 @@ def test_agreement__is_one_for_equal_maps_and_unknown_for_a_single_one():
     assert np.isnan(ensemble.agreement(one)[0])
     alone = np.concatenate([one, np.full_like(one, np.nan)])
     assert np.isnan(ensemble.agreement(alone)[0])
+
+
+def test_agreement__leaves_out_padding_and_networks_without_a_say():
+    rng = np.random.default_rng(1)
+    maps = rng.standard_normal((4, 2, 5, 6)) + rng.standard_normal((2, 5, 6))
+    maps[:, 0, :, 4:] = np.nan
+    maps[3, 1] = np.nan
+    found = ensemble.agreement(maps)
+    for clip, networks in ((0, range(4)), (1, range(3))):
+        expected = []
+        for one in networks:
+            others = np.mean([maps[other, clip] for other in networks if other != one], axis=0)
+            known = np.isfinite(others)
+            expected.append(np.corrcoef(maps[one, clip][known], others[known])[0, 1])
+        assert found[clip] == pytest.approx(np.mean(expected), rel=1e-12)
+
+
+def test_agreement__of_no_clips_is_empty():
+    assert ensemble.agreement(np.empty((3, 0, 4, 5))).shape == (0,)

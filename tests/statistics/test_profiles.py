@@ -1,96 +1,75 @@
-"""Profiles of relevance against slow re-writings, and what must not change them."""
+"""Shares of relevance against slow loops over cells, clips and recordings, and what must not change them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from toolkit.statistics.bootstrap import interval, recording_weights, weighted_means
-from toolkit.statistics.profiles import (
-    Bootstrap,
-    ClipMaps,
-    by_fold,
-    clip_profiles,
-    mean,
-    recording_means,
-    share_by_bin,
-    signed_share,
-    summarise,
-)
+from toolkit.statistics import profiles
+from toolkit.statistics.profiles import ClipMaps, MapMeans
 
-N_BINS, N_FRAMES = 6, 5
-BANDS = np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]], bool)
-FOLDS = np.array([1, 1, 1, 2, 2, 3, 3])
-"""Fold of each of the seven recordings."""
-PROFILES = ("mean_level_db", "mean_relevance", "frequency_share", "energy_share", "relevance_in_padding")
-
-
-def bootstrap(n_replicates: int = 200, seed: int = 5) -> Bootstrap:
-    return Bootstrap(n_replicates, 0.95, np.random.default_rng(seed))
+N_CLIPS, N_BINS, N_FRAMES = 14, 6, 9
+LENGTHS = (9, 9, 4, 1, 2, 3, 9, 8, 5, 9, 7, 6, 9, 4)
+EMPTY, AGAINST, QUIET = 4, 6, 8
+"""A clip without relevance, one that has no positive relevance, one whose input is nothing."""
 
 
 @pytest.fixture
 def clips() -> ClipMaps:
-    """Return 20 clips of seven recordings; many end early, one map is empty, one has nothing positive."""
     rng = np.random.default_rng(1)
-    recording = np.array([0, 0, 0, 0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5, 5, 6, 6, 6, 6])
-    relevance = rng.normal(size=(20, N_BINS, N_FRAMES)).astype(np.float32)
-    relevance[8] = 0
-    relevance[14] = -np.abs(relevance[14])
-    lengths = rng.integers(1, N_FRAMES + 1, size=20)
+    shape = (N_CLIPS, N_BINS, N_FRAMES)
+    relevance = rng.normal(size=shape).astype(np.float32)
+    inputs = rng.random(shape).astype(np.float32)
+    relevance[EMPTY] = 0
+    relevance[AGAINST] = -np.abs(relevance[AGAINST])
+    inputs[QUIET] = 0
     return ClipMaps(
-        recording=recording,
-        level_db=rng.uniform(-80, 0, size=relevance.shape).astype(np.float32),
+        level_db=rng.uniform(-80, 0, size=shape).astype(np.float32),
+        inputs=inputs,
         relevance=relevance,
-        valid=np.arange(N_FRAMES) < lengths[:, None],
-        in_padding=rng.random(20).astype(np.float32),
+        valid=np.arange(N_FRAMES) < np.array(LENGTHS)[:, None],
+        in_padding=rng.random(N_CLIPS).astype(np.float32),
+        is_object=rng.random(shape) < 0.3,
     )
 
 
-def part_of(clips: ClipMaps, rows: np.ndarray | slice) -> ClipMaps:
-    return ClipMaps(
-        clips.recording[rows],
-        clips.level_db[rows],
-        clips.relevance[rows],
-        clips.valid[rows],
-        clips.in_padding[rows],
-    )
+def sounding(clips: ClipMaps, clip: int) -> Iterator[tuple[int, int]]:
+    return ((b, t) for b in range(N_BINS) for t in range(N_FRAMES) if clips.valid[clip, t])
 
 
-def in_parts(clips: ClipMaps, size: int) -> Iterator[ClipMaps]:
-    for start in range(0, max(1, len(clips.recording)), size):
-        yield part_of(clips, slice(start, start + size))
+def slow_share(cells: np.ndarray, clips: ClipMaps, clip: int) -> np.ndarray:
+    by_bin = [0.0] * N_BINS
+    for b, t in sounding(clips, clip):
+        by_bin[b] += float(cells[clip, b, t])
+    return np.array([value / sum(by_bin) if sum(by_bin) > 0 else np.nan for value in by_bin])
 
 
-def means_of(clips: ClipMaps, n_recordings: int = len(FOLDS)) -> dict[str, np.ndarray]:
-    return recording_means([clips], n_recordings)[0]
+def slow_edge(cells: np.ndarray, clips: ClipMaps, clip: int) -> float:
+    """Rewrite the share in the last two frames before padding."""
+    length = LENGTHS[clip]
+    total = sum(float(cells[clip, b, t]) for b, t in sounding(clips, clip))
+    last = sum(float(cells[clip, b, t]) for b, t in sounding(clips, clip) if t >= length - 2)
+    return last / total if length < N_FRAMES and total > 0 else np.nan
 
 
-def figures_of(clips: ClipMaps, folds: np.ndarray = FOLDS) -> dict[str, np.ndarray]:
-    return summarise(means_of(clips, len(folds)), folds, BANDS, bootstrap())
-
-
-def cells(valid: np.ndarray) -> Iterator[tuple[int, int]]:
-    return ((b, t) for b in range(N_BINS) for t in range(N_FRAMES) if valid[t])
-
-
-def slow_profiles(level_db: np.ndarray, relevance: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
-    """Rewrite the profiles of one clip cell by cell."""
-    level, signed = np.full((2, N_BINS, N_FRAMES), np.nan)
-    total = sum(abs(float(relevance[cell])) for cell in cells(valid))
-    positive, energy = [0.0] * N_BINS, [0.0] * N_BINS
-    for b, t in cells(valid):
-        level[b, t] = level_db[b, t]
-        if total > 0:
-            signed[b, t] = float(relevance[b, t]) / total
-        positive[b] += max(0.0, float(relevance[b, t]))
-        energy[b] += 10 ** (float(level_db[b, t]) / 10)
+def slow_profiles(clips: ClipMaps, clip: int) -> dict[str, np.ndarray | float]:
+    is_object = clips.is_object
+    assert is_object is not None
     return {
-        "mean_level_db": level,
-        "mean_relevance": signed,
-        "frequency_share": np.array([v / sum(positive) if sum(positive) > 0 else np.nan for v in positive]),
-        "energy_share": np.array([v / sum(energy) for v in energy]),
+        "share": slow_share(np.where(clips.relevance > 0, clips.relevance, 0), clips, clip),
+        "share_against": slow_share(np.where(clips.relevance < 0, -clips.relevance, 0), clips, clip),
+        "input_share": slow_share(clips.inputs, clips, clip),
+        "power_share": slow_share(10 ** (clips.level_db.astype(np.float64) / 10), clips, clip),
+        "in_padding": float(clips.in_padding[clip]),
+        "at_edge": slow_edge(np.abs(clips.relevance), clips, clip),
+        "input_at_edge": slow_edge(clips.inputs, clips, clip),
+        "object_share": slow_share(is_object, clips, clip),
+        "object_density": np.array([
+            sum(int(is_object[clip, b, t]) for t in range(LENGTHS[clip])) / LENGTHS[clip] for b in range(N_BINS)
+        ]),
     }
 
 
@@ -104,214 +83,196 @@ def slow_mean(values: list[np.ndarray]) -> np.ndarray:
     return found
 
 
-def slow_recordings(clips: ClipMaps, n_recordings: int) -> list[dict[str, np.ndarray]]:
-    found = []
-    for number in range(n_recordings):
-        rows = [row for row in range(len(clips.recording)) if clips.recording[row] == number]
-        of_clips = [
-            slow_profiles(clips.level_db[row], clips.relevance[row], clips.valid[row])
-            | {"relevance_in_padding": np.array(float(clips.in_padding[row]))}
-            for row in rows
-        ]
-        found.append({name: slow_mean([profile[name] for profile in of_clips]) for name in PROFILES})
-    return found
-
-
-def test_clip_profiles__equal_a_slow_loop(clips: ClipMaps):
-    found = clip_profiles(clips)
-    assert set(found) == set(PROFILES)
-    for row in range(len(clips.recording)):
-        expected = slow_profiles(clips.level_db[row], clips.relevance[row], clips.valid[row])
+def test_clip_profiles__equal_a_loop_over_cells(clips):
+    found = profiles.clip_profiles(clips)
+    for clip in range(N_CLIPS):
+        expected = slow_profiles(clips, clip)
+        assert found.keys() == expected.keys()
         for name, values in expected.items():
-            np.testing.assert_allclose(found[name][row], values, rtol=1e-12, err_msg=f"{name} of clip {row}")
-    np.testing.assert_array_equal(found["relevance_in_padding"], clips.in_padding.astype(np.float64))
+            np.testing.assert_allclose(found[name][clip], values, rtol=1e-6, err_msg=f"{name} of clip {clip}")
 
 
-def test_signed_share__adds_up_to_one_in_size(clips: ClipMaps):
-    shares = signed_share(clips.relevance, clips.valid)
-    sizes = np.nansum(np.abs(shares), axis=(1, 2))
-    np.testing.assert_allclose(np.delete(sizes, 8), 1)
-    assert np.isnan(shares[8]).all(), "an empty map has no shares"
-    padded = np.broadcast_to(~clips.valid[:, None, :], shares.shape)
-    assert np.isnan(shares[padded]).all()
+def test_clip_profiles__of_a_map_without_relevance_are_unknown_and_the_input_is_known(clips):
+    found = profiles.clip_profiles(clips)
+    for name, absent in (("share", {EMPTY, AGAINST}), ("share_against", {EMPTY}), ("input_share", {QUIET})):
+        assert set(np.flatnonzero(np.isnan(found[name]).all(axis=1)).tolist()) == absent, name
+        np.testing.assert_allclose(np.delete(found[name], [*absent], axis=0).sum(axis=1), 1)
 
 
-def test_shares__do_not_depend_on_the_size_of_the_logit(clips: ClipMaps):
-    louder = replace(clips, relevance=clips.relevance * np.float32(1024))
-    for name in ("mean_relevance", "frequency_share"):
-        np.testing.assert_allclose(clip_profiles(louder)[name], clip_profiles(clips)[name], rtol=1e-12)
+def test_clip_profiles__without_an_object_say_nothing_of_it(clips):
+    assert "object_share" not in profiles.clip_profiles(replace(clips, is_object=None))
 
 
-def test_share_by_bin__adds_up_to_one(clips: ClipMaps):
-    shares = share_by_bin(np.maximum(clips.relevance, 0), clips.valid)
-    empty = ~((clips.relevance > 0) & clips.valid[:, None, :]).any(axis=(1, 2))
-    assert empty[[8, 14]].all()
-    assert empty.sum() < 5
-    np.testing.assert_allclose(shares[~empty].sum(axis=1), 1)
-    assert np.isnan(shares[empty]).all()
+def test_clip_profiles__of_no_clips_are_empty(clips):
+    none = ClipMaps(*(getattr(clips, name)[:0] for name in ClipMaps.__dataclass_fields__))
+    for name, values in profiles.clip_profiles(none).items():
+        assert len(values) == 0, name
 
 
-def test_profiles__do_not_see_padding(clips: ClipMaps):
+def test_clip_profiles__do_not_see_padding(clips):
     rng = np.random.default_rng(2)
     padded = np.broadcast_to(~clips.valid[:, None, :], clips.relevance.shape)
-    assert padded.sum() > 50
-    noise = rng.normal(scale=1000, size=clips.relevance.shape).astype(np.float32)
+    noise = rng.normal(size=padded.shape).astype(np.float32)
     changed = replace(
         clips,
         relevance=np.where(padded, noise, clips.relevance),
+        inputs=np.where(padded, np.abs(noise), clips.inputs),
         level_db=np.where(padded, -np.abs(noise), clips.level_db),
+        is_object=np.where(padded, noise > 0, clips.is_object),
     )
-    before, after = figures_of(clips), figures_of(changed)
-    for name, values in before.items():
+    after = profiles.clip_profiles(changed)
+    for name, values in profiles.clip_profiles(clips).items():
         np.testing.assert_array_equal(after[name], values, err_msg=name)
 
 
-def test_profiles__see_every_frame_that_is_not_padding(clips: ClipMaps):
+def test_clip_profiles__see_the_last_recorded_frame(clips):
     """The test above would pass if nothing were seen at all."""
-    row = int(np.argmax(clips.valid.all(axis=1)))
     relevance = clips.relevance.copy()
-    relevance[row, 0, N_FRAMES - 1] += 10
-    assert not np.array_equal(
-        figures_of(replace(clips, relevance=relevance))["frequency_share"], figures_of(clips)["frequency_share"]
+    relevance[np.arange(N_CLIPS), 0, np.array(LENGTHS) - 1] += 10
+    after = profiles.clip_profiles(replace(clips, relevance=relevance))["share"]
+    assert (after[:, 0] > np.nan_to_num(profiles.clip_profiles(clips)["share"][:, 0])).all()
+
+
+def test_shares__do_not_depend_on_how_loud_the_logit_is(clips):
+    louder = replace(clips, relevance=clips.relevance * np.float32(1024))
+    after = profiles.clip_profiles(louder)
+    for name, values in profiles.clip_profiles(clips).items():
+        np.testing.assert_allclose(after[name], values, rtol=1e-12, err_msg=name)
+    np.testing.assert_allclose(
+        profiles.signed_share(louder.relevance, clips.valid),
+        profiles.signed_share(clips.relevance, clips.valid),
     )
 
 
-def test_recording_means__equal_a_slow_loop(clips: ClipMaps):
-    means, n_clips = recording_means([clips], len(FOLDS))
-    np.testing.assert_array_equal(n_clips, [6, 1, 2, 3, 1, 3, 4])
-    for number, expected in enumerate(slow_recordings(clips, len(FOLDS))):
-        for name in PROFILES:
-            np.testing.assert_allclose(means[name][number], expected[name], rtol=1e-12, err_msg=name)
+def test_relevance_of_a_network_that_uses_every_cell_alike__is_spread_as_its_input(clips):
+    found = profiles.clip_profiles(replace(clips, relevance=3 * clips.inputs))
+    np.testing.assert_allclose(found["share"], found["input_share"], rtol=1e-6)
+    np.testing.assert_allclose(found["at_edge"], found["input_at_edge"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 3, 7, 19])
-def test_recording_means__in_parts_equal_those_at_once(clips: ClipMaps, size: int):
-    whole, n_whole = recording_means([clips], len(FOLDS))
-    parts, n_parts = recording_means(in_parts(clips, size), len(FOLDS))
-    np.testing.assert_array_equal(n_parts, n_whole)
-    for name in PROFILES:
-        np.testing.assert_array_equal(parts[name], whole[name], err_msg=name)
+def test_signed_share__adds_up_to_one_in_size_and_keeps_signs(clips):
+    shares = profiles.signed_share(clips.relevance, clips.valid)
+    np.testing.assert_allclose(np.delete(np.nansum(np.abs(shares), axis=(1, 2)), EMPTY), 1)
+    assert np.isnan(shares[EMPTY]).all()
+    padded = np.broadcast_to(~clips.valid[:, None, :], shares.shape)
+    assert np.isnan(shares[padded]).all()
+    known = np.isfinite(shares)
+    np.testing.assert_array_equal(np.sign(shares[known]), np.sign(clips.relevance[known]))
 
 
-def test_recording_means__do_not_depend_on_the_order_of_clips(clips: ClipMaps):
-    order = np.random.default_rng(3).permutation(20)
-    means, n_clips = recording_means([part_of(clips, order)], len(FOLDS))
-    np.testing.assert_array_equal(n_clips, recording_means([clips], len(FOLDS))[1])
-    for name, values in means_of(clips).items():
-        np.testing.assert_allclose(means[name], values, rtol=1e-12, err_msg=name)
+def test_level_in_sound__is_the_level_and_nan_in_padding(clips):
+    found = profiles.level_in_sound(clips)
+    for clip in range(N_CLIPS):
+        length = LENGTHS[clip]
+        np.testing.assert_array_equal(found[clip, :, :length], clips.level_db[clip, :, :length])
+        assert np.isnan(found[clip, :, length:]).all()
 
 
-def test_summarise__equals_a_slow_loop(clips: ClipMaps):
-    recordings = slow_recordings(clips, len(FOLDS))
-    figures = figures_of(clips)
-    for name in ("mean_level_db", "mean_relevance", "relevance_in_padding", "frequency_share"):
-        expected = slow_mean([recording[name] for recording in recordings])
-        np.testing.assert_allclose(figures[name], expected, rtol=1e-12, err_msg=name)
-    for name, source in (("band_share", "frequency_share"), ("band_energy_share", "energy_share")):
-        by_band = [
-            np.array([sum(recording[source][b] for b in np.flatnonzero(band)) for band in BANDS])
-            for recording in recordings
+def test_share_at_edge__of_an_even_map_is_two_frames_of_those_recorded():
+    valid = np.arange(N_FRAMES) < np.array([[9], [8], [4], [2], [1]])
+    found = profiles.share_at_edge(np.ones((5, N_BINS, N_FRAMES)), valid)
+    np.testing.assert_allclose(found, [np.nan, 2 / 8, 2 / 4, 1, 1])
+
+
+def test_share_at_edge__is_nan_where_nothing_was_recorded():
+    found = profiles.share_at_edge(np.ones((1, N_BINS, N_FRAMES)), np.zeros((1, N_FRAMES), bool))
+    assert np.isnan(found).all()
+
+
+def test_recording_means__equal_a_loop_over_recordings():
+    rng = np.random.default_rng(3)
+    recording = np.array([4, 0, 0, 2, 2, 2, 4, 5])
+    values = rng.normal(size=(8, 3))
+    values[2, 1], values[5], values[7] = np.nan, np.nan, np.nan
+    found = profiles.recording_means(values, recording, 6)
+    for number in range(6):
+        rows = [values[row] for row in range(8) if recording[row] == number]
+        expected = slow_mean(rows) if rows else np.full(3, np.nan)
+        np.testing.assert_allclose(found[number], expected, rtol=1e-12)
+
+
+def test_recording_means__of_numbers_have_one_number_for_each_recording():
+    found = profiles.recording_means(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 1]), 3)
+    np.testing.assert_array_equal(found, [2, 5, np.nan])
+
+
+def test_recording_means__do_not_depend_on_how_many_copies_a_clip_has():
+    """Ten copies of all clips of one recording weigh as much as one."""
+    values = np.random.default_rng(4).normal(size=(6, 3))
+    recording = np.array([0, 0, 1, 1, 2, 2])
+    again = np.concatenate([np.arange(6), *[[2, 3]] * 9])
+    np.testing.assert_allclose(
+        profiles.recording_means(values[again], recording[again], 3),
+        profiles.recording_means(values, recording, 3),
+    )
+
+
+SHAPE = (2, 3)
+
+
+@st.composite
+def recordings_in_parts(draw):
+    """Recordings of some clips each, in some order, their groups, and where calls cut them."""
+    sizes = draw(st.lists(st.integers(1, 4), min_size=0, max_size=6))
+    groups = draw(st.lists(st.integers(0, 2), min_size=len(sizes), max_size=len(sizes)))
+    order = draw(st.permutations(range(len(sizes))))
+    recording = np.array([number for number in order for _ in range(sizes[number])], np.int64)
+    cuts = sorted(draw(st.lists(st.integers(0, len(recording)), max_size=5)))
+    return recording, np.array(groups, np.int64), cuts, draw(st.integers(0, 1000))
+
+
+@given(recordings_in_parts())
+@settings(max_examples=80, deadline=None)
+def test_map_means__equal_the_mean_of_recording_means_however_calls_cut_them(case):
+    recording, groups, cuts, seed = case
+    rng = np.random.default_rng(seed)
+    maps = rng.normal(size=(len(recording), *SHAPE))
+    maps[rng.random(maps.shape) < 0.3] = np.nan
+    means = MapMeans(groups, 3, SHAPE)
+    for first, stop in zip([0, *cuts], [*cuts, len(recording)], strict=True):
+        means.add(recording[first:stop], maps[first:stop])
+    means.close()
+    for group in range(3):
+        of_group = [
+            slow_mean([*maps[recording == number]]) for number in range(len(groups)) if groups[number] == group
         ]
-        np.testing.assert_allclose(figures[name], slow_mean(by_band), rtol=1e-12, err_msg=name)
+        there = np.isfinite(of_group).sum(axis=0) if of_group else np.zeros(SHAPE)
+        np.testing.assert_array_equal(means.counts[group], there)
+        expected = slow_mean(of_group) if of_group else np.full(SHAPE, np.nan)
+        found = profiles.divided_cells(means.sums[group], means.counts[group])
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_summarise__draws_recordings_within_folds(clips: ClipMaps):
-    """Intervals are those of the weights that the same random stream gives."""
-    shares = means_of(clips)["frequency_share"]
-    weights = recording_weights(FOLDS, 200, np.random.default_rng(5))
-    figures = figures_of(clips)
-    for name, values in (("frequency_share", shares), ("band_share", shares @ BANDS.T)):
-        low, high = interval(weighted_means(values, weights), 0.95)
-        np.testing.assert_allclose(figures[f"{name}_low"], low, rtol=1e-12)
-        np.testing.assert_allclose(figures[f"{name}_high"], high, rtol=1e-12)
-        assert (low < figures[name]).all()
-        assert (figures[name] < high).all()
+def test_map_means__of_a_class_without_clips_count_nothing():
+    means = MapMeans(np.array([], np.int64), 2, SHAPE)
+    means.add(np.array([], np.int64), np.empty((0, *SHAPE)))
+    means.close()
+    np.testing.assert_array_equal(means.counts, 0)
+    np.testing.assert_array_equal(means.sums, 0)
 
 
-def test_summarise__weighs_recordings_equally_however_many_clips_they_have(clips: ClipMaps):
-    again = np.concatenate([np.arange(20), *[np.flatnonzero(clips.recording == 2)] * 40])
-    more = part_of(clips, again)
-    assert len(more.recording) == 100
-    before, after = figures_of(clips), figures_of(more)
-    for name, values in before.items():
-        np.testing.assert_allclose(after[name], values, rtol=1e-9, err_msg=name)
-
-
-def test_summarise__finds_relevance_planted_in_one_band(clips: ClipMaps):
-    relevance = np.zeros_like(clips.relevance)
-    relevance[:, 3:6] = np.abs(clips.relevance[:, 3:6]) + 0.1
-    figures = figures_of(replace(clips, relevance=relevance))
-    for name in ("band_share", "band_share_low", "band_share_high"):
-        np.testing.assert_allclose(figures[name], [0, 0, 1], err_msg=name)
-    np.testing.assert_array_equal(figures["frequency_share"][:3], 0)
-    assert figures["frequency_share"][3:].sum() == pytest.approx(1)
-
-
-def test_summarise__counts_only_what_speaks_for_the_target(clips: ClipMaps):
-    relevance = -np.abs(clips.relevance)
-    relevance[:, 2] = 0.001
-    np.testing.assert_allclose(figures_of(replace(clips, relevance=relevance))["band_share"], [0, 1, 0])
-
-
-def test_summarise__gives_bands_the_sum_of_their_bins(clips: ClipMaps):
-    figures = figures_of(clips)
-    expected = [figures["frequency_share"][band].sum() for band in BANDS]
-    np.testing.assert_allclose(figures["band_share"], expected, rtol=1e-12)
-    assert figures["band_share"].sum() == pytest.approx(1)
-    assert figures["band_energy_share"].sum() == pytest.approx(1)
-
-
-def test_summarise__of_a_class_without_recordings_is_nan(clips: ClipMaps):
-    nothing = part_of(clips, slice(0, 0))
-    means, n_clips = recording_means([nothing], 0)
-    assert n_clips.shape == (0,)
-    figures = summarise(means, np.empty(0, np.int64), BANDS, bootstrap())
-    assert figures.keys() == figures_of(clips).keys()
-    for name, values in figures.items():
-        assert np.shape(values) == np.shape(figures_of(clips)[name]), name
-        assert np.isnan(values).all(), name
-
-
-def test_summarise__of_a_single_recording_has_no_interval(clips: ClipMaps):
-    figures = figures_of(part_of(clips, clips.recording == 0), np.array([4]))
-    for name in ("frequency_share", "band_share"):
-        assert np.isfinite(figures[name]).all()
-        assert np.isnan(figures[f"{name}_low"]).all()
-        assert np.isnan(figures[f"{name}_high"]).all()
-
-
-def test_summarise__of_one_recording_in_each_fold_has_no_interval(clips: ClipMaps):
-    """Nothing can be drawn anew within any fold: an interval without width would claim certainty."""
-    figures = figures_of(part_of(clips, clips.recording < 3), np.array([1, 2, 3]))
-    for name in ("frequency_share", "band_share"):
-        assert np.isfinite(figures[name]).all()
-        assert np.isnan(figures[f"{name}_low"]).all()
-        assert np.isnan(figures[f"{name}_high"]).all()
-
-
-def test_by_fold__equals_a_slow_loop(clips: ClipMaps):
-    means = means_of(clips)
-    figures = by_fold(means, FOLDS, BANDS, [1, 2, 3, 9])
-    np.testing.assert_array_equal(figures["fold_n_recordings"], [3, 2, 2, 0])
-    shares = [means["frequency_share"][number] for number in range(len(FOLDS))]
-    for place, fold in enumerate((1, 2, 3)):
-        inside = [shares[number] for number in range(len(FOLDS)) if FOLDS[number] == fold]
-        expected = [slow_mean(inside)[band].sum() for band in BANDS]
-        np.testing.assert_allclose(figures["fold_band_share"][place], expected, rtol=1e-12)
-    assert np.isnan(figures["fold_band_share"][3]).all()
-    assert np.isfinite(figures["fold_agreement"][:3]).all()
-    assert np.isnan(figures["fold_agreement"][3])
-
-
-def test_by_fold__of_a_class_without_recordings_is_nan(clips: ClipMaps):
-    means, _ = recording_means([part_of(clips, slice(0, 0))], 0)
-    figures = by_fold(means, np.empty(0, np.int64), BANDS, [1, 2])
-    np.testing.assert_array_equal(figures["fold_n_recordings"], [0, 0])
-    assert figures["fold_band_share"].shape == (2, len(BANDS))
-    assert np.isnan(figures["fold_band_share"]).all()
-    assert np.isnan(figures["fold_agreement"]).all()
+def test_map_means__close_twice_as_well_as_once():
+    means = MapMeans(np.array([0]), 1, SHAPE)
+    means.add(np.array([0, 0]), np.stack([np.ones(SHAPE), np.full(SHAPE, 3.0)]))
+    means.close()
+    means.close()
+    np.testing.assert_array_equal(means.sums[0], 2)
+    np.testing.assert_array_equal(means.counts[0], 1)
 
 
 def test_mean__leaves_out_what_is_absent():
     values = np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan]])
-    np.testing.assert_array_equal(mean(values), [2, 5, np.nan])
+    np.testing.assert_array_equal(profiles.mean(values), [2, 5, np.nan])
+    assert np.isnan(profiles.mean(np.empty((0, 3)))).all()
+
+
+def test_divided__is_nan_where_there_is_nothing_to_share():
+    found = profiles.divided(np.array([[1.0, 3.0], [0.0, 0.0]]), np.array([4.0, 0.0]))
+    np.testing.assert_array_equal(found, [[0.25, 0.75], [np.nan, np.nan]])
+
+
+def test_concatenated__puts_parts_one_after_another():
+    parts = ({"a": np.arange(2), "b": np.ones((2, 3))}, {"a": np.arange(1), "b": np.zeros((1, 3))})
+    found = profiles.concatenated(iter(parts))
+    np.testing.assert_array_equal(found["a"], [0, 1, 0])
+    assert found["b"].shape == (3, 3)

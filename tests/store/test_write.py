@@ -12,14 +12,13 @@ from toolkit.store import write
 from toolkit.store.read import attributes, read_rows, read_whole
 from toolkit.store.schema import (
     BINS_PER_CHUNK,
-    FILL,
     FORMAT_VERSION,
     GROUPS,
     ROWS_PER_PARTITION,
-    Variable,
     partitions,
     variables_of,
 )
+from toolkit.store.variables import FILL, Variable
 from toolkit.store.write import new_store, remove_group, sweep, write_group, write_rows
 
 N_CLIPS = 150

@@ -108,7 +108,12 @@ Seed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the synthetic corpus, training and bootstrap.")
 ]
 Target = Annotated[
-    str | None, typer.Option("--target", help="What maps explain: 'predicted', 'label' or a class name.")
+    str | None,
+    typer.Option(
+        "--target",
+        help="What maps explain: 'predicted', 'label' or a class name. 'all' (default): 'predicted', and "
+        "where in frequency relevance for every class lies.",
+    ),
 ]
 Engine = Annotated[
     str | None,
@@ -257,10 +262,11 @@ def statistics(
     out: Out = DEFAULT_OUT,
     seed: Seed = None,
     config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
     force: Force = False,
     dry_run: DryRun = False,
 ) -> Ended:
-    """Sum up performance, mean maps and band shares per class, with intervals over recordings."""
+    """Say where relevance lies, what is certain of it, and how well networks classify; print the verdicts."""
     return _perform("statistics", locals())
 
 

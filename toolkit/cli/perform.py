@@ -21,6 +21,8 @@ from toolkit.errors import ConfigError, CorpusError, ExitCode, QualityError, pri
 from toolkit.pipeline import chain, drawing, explainers, lock, reading, recordings, rows, verifying
 from toolkit.pipeline.files import write_bytes
 from toolkit.pipeline.run import Plan, Run, Scope
+from toolkit.pipeline.stages import statistics
+from toolkit.reporting.summary import verdict_table
 from toolkit.store.read import read_whole
 from toolkit.store.schema import LEFT_OUT
 
@@ -65,7 +67,17 @@ def perform(
         outcome = chain.carry_out(request, watcher)
     for page in outcome.pages:
         say(str(page))
+    if stage == statistics.NAME and (run.store / "statistics").exists():
+        _show_verdicts(run.store)
     return _ended(outcome)
+
+
+def _show_verdicts(store: Path) -> None:
+    """Print what can be said of every class, a line for each representation."""
+    table = verdict_table(store)
+    widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
+    for row in (table.header, *table.rows):
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def explain_files(

@@ -17,7 +17,8 @@ from toolkit.pipeline import explainers, reading
 from toolkit.statistics import ensemble, profiles
 from toolkit.store import write
 from toolkit.store.read import read_whole
-from toolkit.store.schema import FREQUENCY_AXIS, ROWS_PER_PARTITION, TIME_AXIS
+from toolkit.store.schema import ROWS_PER_PARTITION
+from toolkit.store.variables import FREQUENCY_AXIS, TIME_AXIS
 
 _AXES = tuple(axis.name for axis in (*FREQUENCY_AXIS, *TIME_AXIS))
 

@@ -13,7 +13,7 @@ from toolkit.corpus.catalogue import Clip
 from toolkit.corpus.pictures import read_picture
 from toolkit.errors import ClipError, SilentClipError, printable
 from toolkit.features import spectrogram
-from toolkit.store.schema import FREQUENCY_AXIS
+from toolkit.store.variables import FREQUENCY_AXIS
 
 _UNKNOWN_RATE = -1
 _BYTES_AT_ONCE = 1 << 25

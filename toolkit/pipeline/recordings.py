@@ -46,7 +46,7 @@ class Request:
     files: tuple[Path, ...]
     scope: Scope = field(default_factory=Scope)
     target: str | None = None
-    """What maps explain, 'predicted' or the name of a class; None: what the settings of the run say."""
+    """What maps explain, 'predicted' ('all' too) or a class's name; None: what the settings of the run say."""
     windows: bool = False
     """Whether to take all of a long file, a clip's length at a time, or its first seconds alone."""
     n_jobs: int = 1
@@ -54,12 +54,10 @@ class Request:
 
     @property
     def settings(self) -> Settings:
-        """The settings of the run, with the target that is asked for."""
-        settings = self.run.settings
-        if self.target is None:
-            return settings
-        explanation = settings.explanation.model_copy(update={"target": self.target})
-        return settings.model_copy(update={"explanation": explanation})
+        """The settings of the run, with the target that is asked for: of a file, maps alone are made."""
+        asked = {} if self.target is None else {"target": self.target}
+        explanation = self.run.settings.explanation.model_copy(update=asked)
+        return self.run.settings.model_copy(update={"explanation": explain.of_maps(explanation)})
 
 
 @dataclass(frozen=True)

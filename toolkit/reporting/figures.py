@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from toolkit.reporting.view import COMPOSITE_NAMES, Region, representation_name
+from toolkit.reporting.evidence import INPUT, Contrast, Evidence
+from toolkit.reporting.view import Region
+from toolkit.reporting.wording import composite_name, plural, representation_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,8 @@ _TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 _MASSES = (0.5, 0.25, 0.1)
 """Contours enclose the cells that hold these shares of the positive relevance."""
 _INK = "#20242b"
+_LOWEST_HZ = 20.0
+"""Where a bin centred on 0 Hz is drawn on a logarithmic axis."""
 
 
 class Drawable(Protocol):
@@ -102,7 +106,7 @@ def _three(region: Drawable, limit: float, *, title: str, first: str) -> bytes:
 
 
 def bands(regions: Sequence[Region]) -> bytes:
-    """Draw the band shares of one representation's composites side by side, with intervals and the energy."""
+    """Draw the band shares of one representation's composites side by side, with intervals and the input."""
     names = [band.band for band in regions[0].bands]
     places = np.arange(len(names))
     figure = _figure((7.6, 3.2), left=0.08, right=0.985, bottom=0.17, top=0.9, wspace=0)
@@ -123,10 +127,10 @@ def bands(regions: Sequence[Region]) -> bytes:
             color=("#b2182b", "#ef8a62", "#67a9cf")[number % 3],
             ecolor=_INK,
             error_kw={"elinewidth": 0.9},
-            label=COMPOSITE_NAMES.get(region.composite, region.composite),
+            label=composite_name(region.composite),
         )
-    energy = [band.energy * 100 for band in regions[0].bands]
-    axes.plot(places, energy, "D", color="#20242b", markersize=5, label="share of energy")
+    seen = [band.input_share * 100 for band in regions[0].bands]
+    axes.plot(places, seen, "D", color=_INK, markersize=5, label="share of the network's input")
     axes.set_xticks(
         places,
         [re.sub(r" (k?Hz)( \(nominal\))?", lambda unit: f"\n{unit[1]}", name) for name in names],
@@ -142,6 +146,48 @@ def bands(regions: Sequence[Region]) -> bytes:
     name = f"{representation_name(regions[0].representation)}{nominal}"
     axes.set_title(f"{name}: {_counts(regions[0])}", fontsize=10, color=_INK)
     return _png(figure)
+
+
+def ratios(evidence: Evidence) -> bytes:
+    """Draw, by frequency bin, the ratio of relevance to input and to other classes, one below the other.
+
+    Bins outside significant clusters are faded. The bar along the bottom is thin where a bin lies in a
+    significant cluster in half of the bootstrap replicates, thick from nine of ten.
+    """
+    shown = [contrast for contrast in evidence.contrasts.values() if np.isfinite(contrast.bin_ratio[0]).any()]
+    height = 0.7 + 2.1 * len(shown)
+    figure = _figure((7.6, height), left=0.115, right=0.985, bottom=0.48 / height, top=0.93, hspace=0.3)
+    for axes, contrast in zip(np.atleast_1d(figure.subplots(len(shown), sharex=True)), shown, strict=True):
+        _ratio(axes, contrast, evidence)
+    axes.set_xlabel("nominal frequency in Hz" if evidence.is_nominal else "frequency in Hz")
+    return _png(figure)
+
+
+def _ratio(axes: "Axes", contrast: Contrast, evidence: Evidence) -> None:
+    frequency = np.maximum(evidence.frequency, _LOWEST_HZ)
+    ratio, low, high = contrast.bin_ratio
+    inside = contrast.bin_cluster_p <= evidence.limits.alpha
+    axes.axhline(1, color=_INK, linewidth=0.8)
+    axes.fill_between(frequency, low, high, color="#d9dde3", linewidth=0)
+    axes.plot(frequency, ratio, color="#a8afb9", linewidth=1)
+    axes.scatter(frequency[~inside], ratio[~inside], s=12, color="#c9ced6", zorder=3)
+    axes.scatter(frequency[inside], ratio[inside], s=16, color="#b2182b", zorder=4)
+    for share, width in ((0.5, 2), (0.9, 5)):
+        reached = np.where(contrast.bin_inclusion >= share, 0.02, np.nan)
+        axes.plot(frequency, reached, color="#b2182b", linewidth=width, transform=axes.get_xaxis_transform())
+    axes.set_xscale("log")
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ticks = [tick for tick in _TICKS_HZ if frequency[0] <= tick <= frequency[-1]]
+    axes.set_xticks(ticks, [_hertz(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.grid(axis="y", color="#d9dde3", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    compared = "to the network's input" if contrast.name == INPUT else "to other classes, same output"
+    axes.set_title(f"{compared}: {plural(contrast.n_recordings, 'recording')}", fontsize=9, color=_INK)
+    axes.set_ylabel("ratio of shares", fontsize=9)
+    axes.yaxis.set_label_coords(-0.09, 0.5)
 
 
 def thumbnail(region: Region, limit: float) -> bytes:
@@ -223,8 +269,8 @@ def _contours(axes: "Axes", region: Drawable) -> None:
 
 
 def _counts(region: Region) -> str:
-    clips = f"{region.n_clips} {region.outcome} clip{'s' * (region.n_clips != 1)}"
-    return f"{region.n_recordings} recording{'s' * (region.n_recordings != 1)} ({clips})"
+    clips = plural(region.n_clips, f"{region.outcome} clip")
+    return f"{plural(region.n_recordings, 'recording')} ({clips})"
 
 
 def _hertz(value: float) -> str:

@@ -23,11 +23,13 @@ from toolkit.reporting.remarks import (
     section,
     when,
 )
-from toolkit.reporting.render import image, plural, shared, template
-from toolkit.reporting.view import (
-    COMPOSITE_NAMES,
+from toolkit.reporting.render import image, shared, template
+from toolkit.reporting.view import read_overview
+from toolkit.reporting.wording import (
     REPRESENTATION_NAMES,
-    read_overview,
+    composite_name,
+    marked,
+    plural,
     representation_name,
 )
 from toolkit.store.read import attributes, read_rows, read_whole
@@ -54,9 +56,7 @@ class Finding:
     @property
     def name(self) -> str:
         """What made the map, in words."""
-        return (
-            f"{COMPOSITE_NAMES.get(self.composite, self.composite)}, {representation_name(self.representation)}"
-        )
+        return f"{composite_name(self.composite)}, {representation_name(self.representation)}"
 
 
 @dataclass(frozen=True)
@@ -279,8 +279,7 @@ def _tables(store: Path, *, is_nominal: bool) -> Tables:
     found: dict[tuple[str, str], Arrays] = {}
     for representation, composite in sorted(keys, key=lambda key: (order.index(key[0]), key[1])):
         table = read_whole(store, _group(representation, composite), _OF_TABLES)
-        mark = " (nominal)" if is_nominal else ""
-        table["band"] = np.array([f"{name}{mark}" for name in table["band"]], dtype=object)
+        table["band"] = np.array(marked(table["band"], is_nominal=is_nominal), dtype=object)
         found[representation, composite] = table
     return found
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.reporting.render import plural
-from toolkit.reporting.view import NOTEWORTHY_CLIPPING, representation_name
+from toolkit.reporting.view import NOTEWORTHY_CLIPPING
+from toolkit.reporting.wording import plural, representation_name
 from toolkit.store.read import attributes
 
 _SHORTEST_GAP_S = 0.01

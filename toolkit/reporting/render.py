@@ -2,8 +2,7 @@
 
 import base64
 import hashlib
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,16 +11,21 @@ from markupsafe import Markup
 
 from toolkit.errors import StoreError
 from toolkit.reporting import figures
-from toolkit.reporting.view import (
-    COMPOSITE_NAMES,
-    ClassView,
-    Estimate,
-    Overview,
-    Region,
-    page_files,
-    read_class,
-    read_overview,
+from toolkit.reporting.evidence import Evidence, read_evidence
+from toolkit.reporting.verdicts import verdict
+from toolkit.reporting.view import ClassView, Overview, Region, page_files, read_class, read_overview
+from toolkit.reporting.wording import (
+    composite_name,
+    interval,
+    limits,
+    listed,
+    number,
+    p_number,
+    percent,
+    plural,
     representation_name,
+    times,
+    words,
 )
 from toolkit.store.read import attributes
 from toolkit.store.schema import CORRECT, MISCLASSIFIED
@@ -49,10 +53,11 @@ def render(store: Path, file: str) -> str:
     if file not in known:
         raise StoreError(f"{store}: no page {file!r}; there are: {', '.join(known)}")
     name = known[file]
-    overview = read_overview(store)
+    overview, evidence = read_overview(store), read_evidence(store)
     if name is None:
-        return _render_index(overview, [read_class(store, each) for each in overview.class_names])
-    return _render_class(overview, read_class(store, name))
+        return _render_index(overview, [read_class(store, each) for each in overview.class_names], evidence)
+    mine = [each for each in evidence if each.class_name == name]
+    return _render_class(overview, read_class(store, name), mine)
 
 
 def templates_folder() -> Path:
@@ -60,21 +65,33 @@ def templates_folder() -> Path:
     return _PACKAGED if _PACKAGED.is_dir() else _IN_CHECKOUT
 
 
-def _render_index(overview: Overview, classes: list[ClassView]) -> str:
+def _render_index(overview: Overview, classes: list[ClassView], evidence: Sequence[Evidence]) -> str:
     shown = [region for page in classes for region in page.correct]
     keys = list(dict.fromkeys((region.representation, region.composite) for region in shown))
-    limits = {key: figures.limit_of([region for region in shown if _key(region) == key]) for key in keys}
+    drawn_limits = {key: figures.limit_of([region for region in shown if _key(region) == key]) for key in keys}
     thumbnails = {
-        (page.name, *_key(region)): image(figures.thumbnail(region, limits[_key(region)]))
+        (page.name, *_key(region)): image(figures.thumbnail(region, drawn_limits[_key(region)]))
         for page in classes
         for region in page.correct
     }
+    first = evidence[0].composite if evidence else ""
     return template("index.html.j2").render(
-        overview=overview, classes=classes, thumbnails=thumbnails, keys=keys, **shared()
+        overview=overview,
+        classes=classes,
+        thumbnails=thumbnails,
+        keys=keys,
+        verdicts={
+            (each.class_name, each.representation): (each, verdict(each))
+            for each in evidence
+            if each.composite == first
+        },
+        first_composite=first,
+        compares_classes=any(each.rest.is_kept for each in evidence),
+        **shared(),
     )
 
 
-def _render_class(overview: Overview, page: ClassView) -> str:
+def _render_class(overview: Overview, page: ClassView, evidence: Sequence[Evidence]) -> str:
     drawn = []
     for outcome in (CORRECT, MISCLASSIFIED):
         for region in page.regions:
@@ -82,19 +99,26 @@ def _render_class(overview: Overview, page: ClassView) -> str:
                 pair = [other for other in page.regions if _key(other) == _key(region)]
                 drawn.append((region, image(figures.maps(region, figures.limit_of(pair)))))
     representations = list(dict.fromkeys(region.representation for region in page.correct))
-    profiles = {
+    shares = {
         name: image(figures.bands([region for region in page.correct if region.representation == name]))
         for name in representations
     }
+    first = evidence[0].composite if evidence else ""
     return template("class.html.j2").render(
-        overview=overview, page=page, drawn=drawn, profiles=profiles, band_names=_band_names(page), **shared()
+        overview=overview,
+        page=page,
+        drawn=drawn,
+        shares=shares,
+        ratios={
+            each.representation: image(figures.ratios(each))
+            for each in evidence
+            if each.composite == first and each.has_ratios
+        },
+        evidence=[(each, verdict(each)) for each in evidence],
+        chance_folds={score.representation: score.chance_folds for score in overview.scores},
+        first_composite=first,
+        **shared(),
     )
-
-
-def _band_names(page: ClassView) -> list[str]:
-    """Return every band that some representation has, ascending: the one with most bands knows them all."""
-    names = [[band.band for band in region.bands] for region in page.regions]
-    return max(names, key=len, default=[])
 
 
 def _key(region: Region) -> tuple[str, str]:
@@ -109,7 +133,6 @@ def shared() -> dict[str, object]:
         # The only markup that does not come from a template: our style sheet, whose hash the policy names.
         "css": Markup(css),  # noqa: S704
         "css_hash": f"sha256-{digest}",
-        "composite_names": COMPOSITE_NAMES,
         "CORRECT": CORRECT,
         "MISCLASSIFIED": MISCLASSIFIED,
     }
@@ -132,36 +155,14 @@ def template(name: str) -> jinja2.Template:
         "plural": plural,
         "words": words,
         "representation": representation_name,
+        "composite": composite_name,
+        "limits": limits,
+        "p_number": p_number,
+        "times": times,
+        "listed": listed,
     }
     environment.filters.update(filters)
     return environment.get_template(name)
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage, or a dash where there is none."""
-    return "–" if math.isnan(share) else f"{100 * share:.0f} %"
-
-
-def interval(estimate: Estimate) -> str:
-    """Return the limits of an estimate as percentages, or nothing where there are none."""
-    if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return ""
-    return f"{100 * estimate.low:.0f}–{100 * estimate.high:.0f} %"
-
-
-def number(value: float, digits: int = 2) -> str:
-    """Return a number with so many decimals, or a dash where there is none."""
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def words(name: str) -> str:
-    """Return the name of a class as words."""
-    return name.replace("_", " ")
 
 
 def image(png: bytes) -> str:

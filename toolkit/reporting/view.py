@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import StoreError
+from toolkit.reporting.wording import (
+    REPRESENTATION_NAMES,
+    Estimate,
+    composite_name,
+    marked,
+    representation_name,
+)
 from toolkit.store.read import attributes, read_whole
 from toolkit.store.schema import CORRECT, LEFT_OUT, OK
 
-REPRESENTATION_NAMES = {"mel": "mel spectrogram", "cqt": "constant-Q spectrogram"}
-COMPOSITE_NAMES = {
-    "lrp.epsilon": "LRP-epsilon",
-    "lrp.sequential_preset_a_flat": "LRP preset A, flat input",
-}
 SOURCE_NAMES = {
     "synthetic": "synthetic urban corpus",
     "urbansound8k": "UrbanSound8K",
@@ -30,21 +32,12 @@ NOTEWORTHY_CLIPPING = 1e-3
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure with its interval over recordings."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class BandShare:
-    """How much of the positive relevance lies in a band, and how much of the energy."""
+    """How much of the positive relevance lies in a band, and how much of what the network sees."""
 
     band: str
     share: Estimate
-    energy: float
+    input_share: float
 
 
 @dataclass(frozen=True)
@@ -86,9 +79,7 @@ class Region:
     @property
     def name(self) -> str:
         """What made the map, in words."""
-        return (
-            f"{COMPOSITE_NAMES.get(self.composite, self.composite)}, {representation_name(self.representation)}"
-        )
+        return f"{composite_name(self.composite)}, {representation_name(self.representation)}"
 
 
 @dataclass(frozen=True)
@@ -129,12 +120,42 @@ class Training:
 
 
 @dataclass(frozen=True)
+class FoldAccuracy:
+    """How the network of one fold classifies the clips that were held out from it."""
+
+    fold: int
+    accuracy: Estimate
+    chance: float
+    is_chance: bool
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether the probability of the named class is how often the network is right."""
+
+    error: float
+    """Expected calibration error."""
+    error_by_chance: float
+    """That of a perfectly calibrated network on as many clips, were they independent."""
+    brier: Estimate
+    """From 0 to 2."""
+    bins: tuple[tuple[int, float, Estimate], ...]
+    """Clips, mean confidence and accuracy, confidence rising."""
+
+
+@dataclass(frozen=True)
 class Score:
     """How the networks of one representation classify."""
 
     representation: str
     accuracy: Estimate
-    folds: tuple[tuple[int, float], ...]
+    mean_fold_accuracy: Estimate
+    """Mean over folds with the interval of Nadeau and Bengio."""
+    macro_f1: Estimate
+    mcc: Estimate
+    """Matthews correlation in [-1, 1]."""
+    calibration: Calibration
+    folds: tuple[FoldAccuracy, ...]
     class_names: tuple[str, ...]
     confusion: np.ndarray
     fold_confusion: np.ndarray
@@ -142,12 +163,13 @@ class Score:
     n_recordings: int
     chance: float
     """Share of the largest class: what always naming it would reach."""
+    is_chance: bool
     training: tuple[Training, ...]
 
     @property
-    def is_chance(self) -> bool:
-        """Whether the interval of the accuracy reaches down to chance."""
-        return self.n_clips > 0 and not self.accuracy.low > self.chance
+    def chance_folds(self) -> tuple[int, ...]:
+        """Folds whose network alone is no better than chance."""
+        return tuple(fold.fold for fold in self.folds if fold.is_chance)
 
 
 @dataclass(frozen=True)
@@ -224,6 +246,9 @@ class Overview:
     parameters: tuple[tuple[str, str], ...]
     confidence: float
     n_bootstrap: int
+    alpha: float
+    minimum_ratio: float
+    minimum_recordings: int
     target: str
 
 
@@ -241,7 +266,7 @@ def read_overview(store: Path) -> Overview:
     groups = statistics_groups(store)
     if not groups:
         raise StoreError(f"{store}: holds no statistics to report; run `toolkit statistics` first")
-    settings = attributes(store / "statistics" / groups[0])
+    settings = _section(attributes(store / "statistics" / groups[0]), "statistics")
     return Overview(
         dataset=SOURCE_NAMES.get(str(about["source"]), str(about["source"])),
         source=str(about["source"]),
@@ -252,15 +277,18 @@ def read_overview(store: Path) -> Overview:
         n_recordings=_n_recordings(clips),
         n_left_out=int((clips["status"] == LEFT_OUT).sum()),
         scores=tuple(
-            _score(store, group.split("/")[1], clips) for group in groups if group.startswith("performance/")
+            _score(store, group.split("/")[1]) for group in groups if group.startswith("performance/")
         ),
         faults=(*_problems(store, "fault"), *_clip_faults(clips, np.ones(len(clips["clip"]), bool))),
         notes=_problems(store, "note"),
         signal=_signal(clips, about),
         is_nominal=bool(about["nominal"]),
         parameters=_parameters(store, about),
-        confidence=float(_section(settings, "statistics")["confidence"]),
-        n_bootstrap=int(_section(settings, "statistics")["n_bootstrap"]),
+        confidence=float(settings["confidence"]),
+        n_bootstrap=int(settings["n_bootstrap"]),
+        alpha=float(settings["alpha"]),
+        minimum_ratio=float(settings["minimum_ratio"]),
+        minimum_recordings=int(settings["minimum_recordings"]),
         target=_target(store),
     )
 
@@ -295,12 +323,11 @@ def read_class(store: Path, name: str) -> ClassView:
 def statistics_groups(store: Path) -> list[str]:
     """Return the groups of figures in a store, such as 'regions/mel/lrp.epsilon'; mel before constant-Q."""
     base = store / "statistics"
-    found = [*base.glob("performance/*/zarr.json"), *base.glob("regions/*/*/zarr.json")]
-    groups = [
-        path.parent.relative_to(base).as_posix() for path in found if not path.parent.name.endswith(".wip")
-    ]
+    patterns = ("agreement/*/*", "agreement/*/*/*", "performance/*", "regions/*/*")
+    found = [path for pattern in patterns for path in base.glob(f"{pattern}/class_name") if path.is_dir()]
+    names = [path.parent.relative_to(base).as_posix() for path in found]
     order = list(REPRESENTATION_NAMES)
-    return sorted(groups, key=lambda group: (group.split("/")[0], order.index(group.split("/")[1]), group))
+    return sorted(names, key=lambda name: (name.split("/")[0], name.split("/")[1] != order[0], name))
 
 
 def page_files(class_names: Sequence[str]) -> dict[str, str]:
@@ -318,18 +345,33 @@ def page_files(class_names: Sequence[str]) -> dict[str, str]:
     return files
 
 
-def representation_name(name: str) -> str:
-    """Return a representation's name in words."""
-    return REPRESENTATION_NAMES.get(name, name)
+_OF_REGION = (
+    "outcome",
+    "band",
+    "fold",
+    "frequency",
+    "time",
+    "n_clips",
+    "n_recordings",
+    "band_share",
+    "band_share_low",
+    "band_share_high",
+    "band_input_share",
+    "fold_band_share",
+    "fold_n_recordings",
+    "fold_agreement",
+    "relevance_in_padding",
+    "relevance_sum_ratio",
+    "mean_level_db",
+    "mean_relevance",
+)
 
 
 def _regions(store: Path, representation: str, composite: str, label: int) -> list[Region]:
-    data = read_whole(store, f"statistics/regions/{representation}/{composite}")
-    nominal = attributes(store)["nominal"]
-    data["band"] = np.array(
-        [f"{name} (nominal)" if nominal else str(name) for name in data["band"]], dtype=object
-    )
-    data["is_nominal"] = np.array(bool(nominal))
+    data = read_whole(store, f"statistics/regions/{representation}/{composite}", _OF_REGION)
+    is_nominal = bool(attributes(store)["nominal"])
+    data["band"] = np.array(marked(data["band"], is_nominal=is_nominal), dtype=object)
+    data["is_nominal"] = np.array(is_nominal)
     return [_region(data, (representation, composite), label, place) for place in range(len(data["outcome"]))]
 
 
@@ -341,7 +383,7 @@ def _region(data: Mapping[str, np.ndarray], made_by: tuple[str, str], label: int
             Estimate(
                 *(float(data[key][at][number]) for key in ("band_share", "band_share_low", "band_share_high"))
             ),
-            float(data["band_energy_share"][at][number]),
+            float(data["band_input_share"][at][number]),
         )
         for number, band in enumerate(data["band"])
     )
@@ -376,28 +418,71 @@ def _fold_share(data: Mapping[str, np.ndarray], at: tuple[int, int], number: int
     )
 
 
-def _score(store: Path, representation: str, clips: Mapping[str, np.ndarray]) -> Score:
+def _score(store: Path, representation: str) -> Score:
     data = read_whole(store, f"statistics/performance/{representation}")
     confusion = data["confusion"].sum(axis=0)
-    by_class = confusion.sum(axis=1)
     return Score(
         representation=representation,
         accuracy=_estimate(data, "accuracy"),
+        mean_fold_accuracy=_estimate(data, "mean_fold_accuracy"),
+        macro_f1=_estimate(data, "macro_f1"),
+        mcc=_estimate(data, "mcc"),
+        calibration=_calibration(data),
         folds=tuple(
-            (int(fold), float(value)) for fold, value in zip(data["fold"], data["fold_accuracy"], strict=True)
+            FoldAccuracy(
+                fold=int(fold),
+                accuracy=_estimate(data, "fold_accuracy", place),
+                chance=float(data["fold_chance"][place]),
+                is_chance=bool(data["fold_is_chance"][place]),
+            )
+            for place, fold in enumerate(data["fold"])
         ),
         class_names=tuple(str(name) for name in data["class_name"]),
         confusion=confusion,
         fold_confusion=data["confusion"],
         n_clips=int(confusion.sum()),
         n_recordings=int(data["n_recordings"].sum()),
-        chance=float(by_class.max() / max(1, by_class.sum())),
+        chance=float(data["chance"]),
+        is_chance=bool(data["is_chance"]),
         training=_training(store, representation),
     )
 
 
+def _calibration(data: Mapping[str, np.ndarray]) -> Calibration:
+    return Calibration(
+        error=float(data["ece"]),
+        error_by_chance=float(data["ece_expected"]),
+        brier=_estimate(data, "brier"),
+        bins=tuple(
+            (
+                int(n_clips),
+                float(data["reliability_confidence"][place]),
+                _estimate(data, "reliability_accuracy", place),
+            )
+            for place, n_clips in enumerate(data["reliability_n_clips"])
+            if n_clips
+        ),
+    )
+
+
+_OF_CLASS_SCORE = (
+    "fold",
+    "predicted_class",
+    "confusion",
+    "n_recordings",
+    "fold_recall",
+    "fold_precision",
+    "recall",
+    "recall_low",
+    "recall_high",
+    "precision",
+    "precision_low",
+    "precision_high",
+)
+
+
 def _class_score(store: Path, representation: str, label: int) -> ClassScore:
-    data = read_whole(store, f"statistics/performance/{representation}")
+    data = read_whole(store, f"statistics/performance/{representation}", _OF_CLASS_SCORE)
     called = data["confusion"].sum(axis=0)[label]
     others = [place for place in np.argsort(-called, kind="stable") if place != label and called[place]]
     folds = [

@@ -1,45 +1,95 @@
-"""Do folds agree: each has a network of its own, trained on other recordings."""
+"""Do two views of a class agree: networks of different folds or seeds, representations, composites."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 
-def leave_one_fold_out(maps: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the correlation of each fold's mean map with the mean map of all other folds.
+def leave_one_out(
+    sums: Sequence[np.ndarray] | np.ndarray, counts: Sequence[np.ndarray] | np.ndarray
+) -> np.ndarray:
+    """Return the correlation of each group's mean map with the mean map of all other groups together.
 
     Parameters
     ----------
-    maps
-        One map per recording, shape (recording, bin, frame); NaN where there is no value.
-    members
-        For every fold, which recordings it holds, each of shape (recording,).
+    sums, counts
+        Of every group, its maps added up and how many there are, cell by cell, shape (group, bin, frame) each.
 
     Returns
     -------
-    Shape (fold,), in [-1, 1]; NaN for a fold without recordings or without others to compare with.
+    Shape (group,), in [-1, 1]; NaN for a group without maps or without others to compare with.
     """
-    present = np.isfinite(maps)
-    sums = [np.where(present[inside], maps[inside], 0).sum(axis=0) for inside in members]
-    counts = [present[inside].sum(axis=0) for inside in members]
-    return np.array([_correlation_with_rest(sums, counts, number) for number in range(len(members))])
+    return np.array([_correlation_with_rest(sums, counts, number) for number in range(len(sums))])
 
 
-def _correlation_with_rest(sums: Sequence[np.ndarray], counts: Sequence[np.ndarray], number: int) -> float:
-    """Correlate one fold with the others, added up anew: taking it off the total would leave rounding noise."""
+def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation along the last axis, over places where both have a value.
+
+    Parameters
+    ----------
+    one, other
+        Shapes that broadcast to (..., place).
+
+    Returns
+    -------
+    Shape (...), in [-1, 1]; NaN where fewer than three places are shared or one of the two does not vary.
+    """
+    one, other = np.broadcast_arrays(np.asarray(one, np.float64), np.asarray(other, np.float64))
+    shared = np.isfinite(one) & np.isfinite(other)
+    n = shared.sum(axis=-1, keepdims=True)
+    x, y = (_less_mean(np.where(shared, values, 0), shared, n) for values in (one, other))
+    spread = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
+    usable = (n[..., 0] > 2) & (spread > _NO_SPREAD)
+    product = (x * y).sum(axis=-1)
+    return np.clip(np.divide(product, spread, out=np.full(spread.shape, np.nan), where=usable), -1, 1)
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return how much two spreads of shares have in common: the sum of the smaller of each two, shape (...).
+
+    Returns
+    -------
+    In [0, 1] for shares that add up to one along the last axis.
+    """
+    return np.asarray(np.minimum(one, other).sum(axis=-1))
+
+
+def spread_over(low: np.ndarray, high: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return which share of every bin lies in every interval of a common axis, shape (interval, bin).
+
+    What a bin holds is taken to be spread evenly over its width.
+
+    Parameters
+    ----------
+    low, high
+        Edges of the bins in Hz, shape (bin,).
+    edges
+        Edges of the common intervals in Hz, ascending, shape (interval + 1,).
+    """
+    inside = np.minimum(high, edges[1:, None]) - np.maximum(low, edges[:-1, None])
+    return np.asarray(np.maximum(inside, 0) / (high - low))
+
+
+_NO_SPREAD = 1e-12
+
+
+def _less_mean(values: np.ndarray, shared: np.ndarray, n: np.ndarray) -> np.ndarray:
+    return np.where(shared, values - values.sum(axis=-1, keepdims=True) / np.maximum(n, 1), 0)
+
+
+def _correlation_with_rest(
+    sums: Sequence[np.ndarray] | np.ndarray, counts: Sequence[np.ndarray] | np.ndarray, number: int
+) -> float:
+    """Correlate one group with the others, added up anew: taking it off the total leaves rounding noise."""
     rest = [other for other in range(len(sums)) if other != number]
     if not rest:
         return float("nan")
-    total = np.sum([sums[other] for other in rest], axis=0)
-    count = np.sum([counts[other] for other in rest], axis=0)
-    return _correlation(sums[number], counts[number], total, count)
+    one = _mean(sums[number], counts[number])
+    others = _mean(
+        np.sum([sums[other] for other in rest], axis=0), np.sum([counts[other] for other in rest], axis=0)
+    )
+    return float(correlation(one.ravel(), others.ravel()))
 
 
-def _correlation(one: np.ndarray, n_one: np.ndarray, rest: np.ndarray, n_rest: np.ndarray) -> float:
-    shared = (n_one > 0) & (n_rest > 0)
-    if shared.sum() < 2:
-        return float("nan")
-    x, y = one[shared] / n_one[shared], rest[shared] / n_rest[shared]
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -1,16 +1,71 @@
 """Uncertainty from recordings: clips of one recording are copies of one another, recordings are the sample.
 
-Recordings are resampled within strata (folds). A stratum holds few of them, so n - 1 of n are
-drawn and the weights rescaled; drawing n of n would make intervals too narrow.
+Recordings are resampled within strata (folds). A stratum holds few of them, so n - 1 of n are drawn and the
+weights rescaled; drawing n of n would make intervals too narrow. A stratum of one recording tells nothing of
+its spread, and is joined with another before drawing, which errs on the wide side.
+
+Limits are those of Student's t around the estimate, with the standard error over replicates, on a scale where
+sampling is near normal (the log-odds of a share, the log of a ratio), mapped back.
 
 References
 ----------
-Rao & Wu, "Resampling inference with complex survey data", JASA 83 (1988).
+Rao & Wu, "Resampling inference with complex survey data", JASA 83 (1988). Collapsed strata: Cochran, "Sampling
+Techniques", section 5A.12. No spread at 0 or 1: Clopper & Pearson, Biometrika 26 (1934).
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import special, stats
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made."""
+
+    n_replicates: int
+    confidence: float
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale on which limits are symmetric: there, back, and the slope there of a value."""
+
+    there: Callable[[np.ndarray], np.ndarray]
+    back: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
+
+
+SHARE = Scale(special.logit, special.expit, lambda share: 1 / (share * (1 - share)))
+"""Shares and rates in [0, 1]: log-odds."""
+CORRELATION = Scale(np.arctanh, np.tanh, lambda value: 1 / (1 - value**2))
+"""Correlations in [-1, 1]: Fisher's z."""
+PLAIN = Scale(np.asarray, np.asarray, np.ones_like)
+"""Anything that is near normal as it is, such as a log ratio."""
+
+
+def collapsed(strata: np.ndarray) -> np.ndarray:
+    """Return strata of at least two recordings where there are two: lone ones together, or with the smallest.
+
+    Parameters
+    ----------
+    strata
+        Stratum of each recording, shape (recording,).
+
+    Returns
+    -------
+    Numbers of strata, from 0, shape (recording,).
+    """
+    _, of, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    lone = np.flatnonzero(counts == 1)
+    if len(lone) and len(counts) > 1:
+        others = np.flatnonzero(counts > 1)
+        host = lone[0] if len(lone) > 1 or not len(others) else others[np.argmin(counts[others])]
+        of = np.where(np.isin(of, lone), host, of)
+    return np.unique(of, return_inverse=True)[1]
 
 
 def recording_weights(strata: np.ndarray, n_replicates: int, rng: np.random.Generator) -> np.ndarray:
@@ -19,7 +74,7 @@ def recording_weights(strata: np.ndarray, n_replicates: int, rng: np.random.Gene
     Parameters
     ----------
     strata
-        Stratum of each recording, shape (recording,). A stratum of one recording keeps weight 1.
+        Stratum of each recording, shape (recording,); they are ``collapsed`` before drawing.
     n_replicates
         How often to draw.
     rng
@@ -27,11 +82,12 @@ def recording_weights(strata: np.ndarray, n_replicates: int, rng: np.random.Gene
 
     Returns
     -------
-    Weights >= 0 that add up, within each stratum, to its number of recordings.
+    Weights >= 0 that add up, within each collapsed stratum, to its number of recordings.
     """
     weights = np.ones((n_replicates, len(strata)))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
+    of = collapsed(strata)
+    for stratum in range(of.max(initial=-1) + 1):
+        members = np.flatnonzero(of == stratum)
         n = len(members)
         if n > 1:
             drawn = rng.multinomial(n - 1, np.full(n, 1 / n), size=n_replicates)
@@ -39,9 +95,9 @@ def recording_weights(strata: np.ndarray, n_replicates: int, rng: np.random.Gene
     return weights
 
 
-def has_replicates(strata: np.ndarray) -> bool:
-    """Tell whether any stratum holds two recordings; without one, every replicate would be the same."""
-    return bool((np.unique(strata, return_counts=True)[1] > 1).any())
+def degrees_of_freedom(strata: np.ndarray) -> int:
+    """Return the number of recordings less the number of collapsed strata; 0 where no spread can be seen."""
+    return len(strata) - len(np.unique(collapsed(strata)))
 
 
 def weighted_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -61,16 +117,46 @@ def weighted_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return means.reshape(len(weights), *values.shape[1:])
 
 
-def interval(replicates: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper percentile limits over replicates, each of shape (...).
+def interval(
+    estimate: np.ndarray, replicates: np.ndarray, strata: np.ndarray, confidence: float, scale: Scale
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and upper limit of estimates, each of shape (...).
 
     Parameters
     ----------
+    estimate
+        From the recordings as they are, shape (...).
     replicates
-        Shape (replicate, ...). Where a replicate has no value, the limits are NaN.
+        The same from every replicate, shape (replicate, ...).
+    strata
+        Stratum of each recording behind the estimate, shape (recording,): gives the degrees of freedom.
     confidence
-        Share of the replicates between the limits, in (0, 1).
+        Of the interval, in (0, 1).
+    scale
+        Where the limits are symmetric.
+
+    Returns
+    -------
+    Limits; NaN where the recordings show no spread or a replicate has no value. A share of exactly 0 or 1 gets
+    the limits of as many independent trials as there are recordings.
     """
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail], axis=0)
+    estimate = np.asarray(estimate, np.float64)
+    freedom = degrees_of_freedom(strata)
+    error = replicates.std(axis=0, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        reach = stats.t.ppf((1 + confidence) / 2, max(1, freedom)) * error * scale.slope(estimate)
+        middle = scale.there(estimate)
+        low, high = scale.back(middle - reach), scale.back(middle + reach)
+    unknown = ~(error > _NO_SPREAD) | (freedom == 0)
+    low, high = np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
+    if scale is SHARE:
+        edge = ((1 - confidence) / 2) ** (1 / max(1, len(strata)))
+        low, high = (
+            np.where(estimate == 1, edge, np.where(estimate == 0, 0, low)),
+            np.where(estimate == 0, 1 - edge, np.where(estimate == 1, 1, high)),
+        )
     return low, high
+
+
+_NO_SPREAD = 1e-12
+"""Replicates of equal values differ by rounding."""

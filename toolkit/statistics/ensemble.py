@@ -6,7 +6,7 @@ for nothing.
 
 import numpy as np
 
-from toolkit.statistics.agreement import leave_one_fold_out
+from toolkit.statistics.agreement import leave_one_out
 from toolkit.statistics.profiles import mean
 
 NONE = -1
@@ -62,6 +62,7 @@ def agreement(shares: np.ndarray) -> np.ndarray:
     -------
     In [-1, 1]; NaN where fewer than two networks have a map.
     """
-    alone = list(np.eye(len(shares), dtype=bool))
-    by_clip = [leave_one_fold_out(maps, alone) for maps in np.moveaxis(shares, 1, 0)]
-    return mean(np.transpose(by_clip))
+    present = np.isfinite(shares)
+    known = np.where(present, shares, 0)
+    by_clip = [leave_one_out(known[:, clip], present[:, clip]) for clip in range(shares.shape[1])]
+    return mean(np.array(by_clip).reshape(-1, len(shares)).T)

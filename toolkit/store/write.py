@@ -16,7 +16,8 @@ import numpy as np
 import zarr
 
 from toolkit.errors import StoreError
-from toolkit.store.schema import CHUNK_LENGTHS, FILL, FORMAT_VERSION, MADE_FROM, Variable, variables_of
+from toolkit.store.schema import CHUNK_LENGTHS, FORMAT_VERSION, MADE_FROM, variables_of
+from toolkit.store.variables import FILL, Variable
 
 Attributes = Mapping[str, Any]
 WIP_SUFFIX = ".wip"
@@ -55,7 +56,7 @@ def write_group(
     marked so: their values were supposed, not measured.
     """
     known = variables_of(group)
-    _ensure_parents(store, group)
+    make_parents(store, group)
     _check_lengths(known, data, sizes or {})
     wip = _wip(store)
     root = zarr.open_group(wip, mode="w", zarr_format=3, attributes=dict(attributes or {}))
@@ -193,7 +194,8 @@ def _known(known: Mapping[str, Variable], group: str, name: str) -> Variable:
     return known[name]
 
 
-def _ensure_parents(store: Path, group: str) -> None:
+def make_parents(store: Path, group: str) -> None:
+    """Make the groups that a group lies in, where they are not there."""
     parts = group.split("/")[:-1]
     for depth in range(len(parts)):
         zarr.open_group(store.joinpath(*parts[: depth + 1]), mode="a", zarr_format=3)

@@ -24,7 +24,7 @@ from toolkit.pipeline.rows import RowsTodo, partition_names
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
 from toolkit.store import carry, write
 from toolkit.store.read import attributes, read_rows, read_whole
-from toolkit.store.schema import CLIP_STATES, FORMAT_VERSION, LEFT_OUT, OK, PENDING
+from toolkit.store.schema import BY_TARGET, CLIP_STATES, FORMAT_VERSION, LEFT_OUT, MAPS, OK, PENDING
 
 NAME = "features"
 VERSION = 2
@@ -326,7 +326,7 @@ def _carry_over(old: Path, new: Path, source: np.ndarray) -> None:
     for group in set(carry.groups_below(old, "features")) & set(carry.groups_below(new, "features")):
         carry.carry_rows(old, new, group, source)
     if was["class_names"] == now["class_names"]:
-        for group in carry.groups_below(old, "relevance"):
+        for group in (*carry.groups_below(old, MAPS), *carry.groups_below(old, BY_TARGET)):
             carry.carry_group(old, new, group, source)
 
 

@@ -1,0 +1,137 @@
+"""Pages of a run and the table of verdicts: what is known stands there, what is not known leaves no trace."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from tests.reporting.stores import CLASSES, MadeUp
+from toolkit.reporting import figures, render
+from toolkit.reporting.summary import verdict_table
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_not_drawn(monkeypatch) -> None:
+    """They take seconds each, and have tests of their own."""
+    for name in ("maps", "bands", "ratios", "thumbnail"):
+        monkeypatch.setattr(figures, name, lambda *_: b"")
+
+
+@pytest.fixture
+def made(tmp_path) -> MadeUp:
+    return MadeUp(tmp_path)
+
+
+class Text(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        self.words.extend(str(value) for name, value in attrs if name == "alt")
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+    @property
+    def flat(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def page(made: MadeUp, file: str = "dog_bark.html") -> str:
+    return Text(render.render(made.write(), file)).flat
+
+
+def test_class_page__begins_with_the_verdict(made):
+    table = made.regions()
+    table["band_verdict"][:] = 0
+    table["band_verdict"][1, 1, 0] = 1
+    table["band_ratio"][1, 1, 0] = 2.2
+    shown = page(made)
+    assert "LRP-epsilon, mel spectrogram: more in 1-2 kHz (2.2 x other classes)" in shown
+    assert shown.index("What drives it") < shown.index("How well it is recognised")
+    assert "All its clips (" in shown
+    assert "every one explained for dog bark" in shown
+
+
+def test_index__has_the_verdict_of_every_class(made):
+    made.regions()["band_verdict"][:] = 0
+    made.regions()["p_holm"][:] = [[0.4, 0.3], [0.01, 0.3], [0.4, np.nan]]
+    made.regions("cqt/lrp.epsilon")["p_holm"][:] = np.nan
+    shown = page(made, "index.html")
+    for verdict in (
+        "not told from input and other classes",
+        "differs from input, but no band is certain",
+        "not told from input ",
+    ):
+        assert verdict in shown
+    for name in CLASSES:
+        assert name.replace("_", " ") in shown
+
+
+def test_index__gives_scores_with_intervals(made):
+    scores = made.scores()
+    for name, values in (("mean_fold_accuracy", (0.6, 0.4, 0.8)), ("mcc", (0.5, 0.45, 0.55))):
+        for end, value in zip(("", "_low", "_high"), values, strict=True):
+            scores[f"{name}{end}"] = np.array(value)
+    scores["ece"], scores["ece_expected"] = np.array(0.081), np.array(0.048)
+    shown = page(made, "index.html")
+    assert "60 % (40–80 %)" in shown
+    assert "0.50 (0.45 to 0.55)" in shown
+    assert "0.081 a calibrated network: about 0.048" in shown
+
+
+def test_pages__flag_networks_at_chance_everywhere(made):
+    made.scores()["is_chance"] = np.array(True)
+    made.scores("cqt")["fold_is_chance"] = np.array([False, True])
+    for file in ("index.html", "hum.html"):
+        shown = page(made, file)
+        assert "The mel spectrogram networks are not known to be better than chance" in shown
+        assert "networks no better than chance" in shown
+        assert "the network of fold 2 is not known to be better than chance" in shown
+    assert "2 *" in page(made, "hum.html")
+
+
+@pytest.mark.parametrize("file", ["index.html", "hum.html", "dog_bark.html"])
+def test_pages__hold_no_nan_where_nothing_is_known(made, file):
+    made.forget()
+    for table in made.groups.values():
+        for name in ("n_clips", "n_recordings", "contrast_n_recordings", "confusion"):
+            if name in table:
+                table[name] = np.zeros_like(table[name])
+    shown = page(made, file)
+    assert not re.search(r"\bnan\b", shown.lower())
+    assert "not tested" in shown
+    assert "()" not in shown
+
+
+def test_pages__keep_names_of_classes_text(made):
+    found = Text(render.render(made.write(), "index.html"))
+    assert "<b>clicks</b>" in found.flat
+    assert "b" not in found.tags
+
+
+def test_page__is_the_same_for_the_same_figures(made):
+    store = made.write()
+    assert render.render(store, "hum.html") == render.render(store, "hum.html")
+
+
+def test_table__has_a_row_of_every_class_and_representation(made):
+    made.regions()["p_holm"][:] = [0.0004, np.nan]
+    table = verdict_table(made.write())
+    assert table.header == ("class", "representation", "recordings", "verdict", "p input", "p other classes")
+    assert [row[:2] for row in table.rows[:3]] == [("hum", "mel"), ("hum", "cqt"), ("dog bark", "mel")]
+    assert table.rows[0][4:] == ("< 0.001", "–")
+    assert verdict_table(made.store, "lrp.z").rows != table.rows
+
+
+def test_table__puts_the_bands_of_the_object_beside_the_verdict(made):
+    for name in ("mel/lrp.epsilon", "cqt/lrp.epsilon"):
+        made.regions(name)["band_object_density"] = np.array([[0.5, 0.26], [0.1, 0.3], [np.nan, np.nan]])
+    table = verdict_table(made.write())
+    assert table.header[-1] == "object is densest in"
+    assert [row[-1] for row in table.rows[::2]] == ["1-2 kHz, 2-4 kHz", "2-4 kHz", "–"]

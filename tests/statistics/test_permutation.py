@@ -1,0 +1,393 @@
+"""Tests by permutation: against MNE, scipy and every permutation there is, and what they may not see."""
+
+import math
+from itertools import combinations, product
+
+import mne
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from toolkit.statistics.permutation import (
+    AgainstRest,
+    Design,
+    OneSample,
+    Recipe,
+    centred,
+    clusters,
+    enhanced,
+    holm,
+    inclusion,
+    largest_mass,
+    largest_t,
+    p_values,
+    threshold_of,
+)
+from toolkit.statistics.permutation import test as permuted
+
+STEP = 0.2
+N_PERMUTATIONS = 300
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Noise of recordings that is smooth along cells, of unit spread."""
+    noise = ndimage.gaussian_filter(rng(seed).normal(size=shape), (0, *(2.0 for _ in shape[1:])))
+    return noise / noise.std()
+
+
+def planted(shape: tuple[int, ...], height: float) -> np.ndarray:
+    """A blob in the first half of each axis and a pit in the second."""
+    axes = np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij")
+    blob, pit = (sum((axis - centre) ** 2 for axis in axes) < 0.15**2 for centre in (0.25, 0.75))
+    return height * (blob.astype(float) - pit)
+
+
+def one_sample(shape: tuple[int, ...]) -> OneSample:
+    return OneSample(smooth(shape) + planted(shape[1:], 0.5))
+
+
+def two_samples(shape: tuple[int, ...], n_members: int, strata: int = 1) -> AgainstRest:
+    values = smooth(shape)
+    members = np.isin(np.arange(len(values)), rng(1).choice(len(values), n_members, replace=False))
+    values[members] = 1.5 * values[members] + planted(shape[1:], 1.2)
+    return AgainstRest(values, members, np.arange(len(values)) % strata)
+
+
+DESIGNS: dict[str, Design] = {
+    "one sample, 64": one_sample((40, 64)),
+    "two samples, 64": two_samples((90, 64), 25),
+    "one sample, 64 x 64": one_sample((20, 64, 64)),
+    "two samples, 64 x 64": two_samples((50, 64, 64), 16),
+}
+
+
+def welch(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return stats.ttest_ind(one, other, equal_var=False).statistic
+
+
+def by_mne(design: Design, threshold: float | dict[str, float], n_permutations: int = 1, adjacency=None):
+    """Return t, or enhanced t, clusters, their p, and the largest of every permutation."""
+    options = {
+        "threshold": threshold,
+        "n_permutations": n_permutations,
+        "tail": 0,
+        "out_type": "mask",
+        "seed": 0,
+        "verbose": "ERROR",
+        "buffer_size": None,
+        "adjacency": adjacency,
+    }
+    if isinstance(design, AgainstRest):
+        groups = [design.values[design.members], design.values[~design.members]]
+        return mne.stats.permutation_cluster_test(groups, stat_fun=welch, **options)
+    return mne.stats.permutation_cluster_1samp_test(design.values, **options)
+
+
+def masks_of(found: list, shape: tuple[int, ...]) -> list[np.ndarray]:
+    masks = []
+    for cluster in found:
+        mask = np.zeros(shape, bool)
+        mask[cluster] = True
+        masks.append(mask)
+    return masks
+
+
+@pytest.mark.parametrize("cluster_p", [0.05, 0.01, 0.001])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_clusters__are_those_of_mne(name: str, cluster_p: float):
+    design = DESIGNS[name]
+    threshold = threshold_of(design, cluster_p)
+    their_t, found, _, _ = by_mne(design, threshold)
+    t = design.t(design.observed[None])
+    labels, sums, draw = clusters(t, threshold)
+    np.testing.assert_allclose(t[0], their_t, rtol=1e-6, atol=1e-9)
+    theirs = sorted((mask.tobytes(), their_t[mask].sum()) for mask in masks_of(found, their_t.shape))
+    ours = sorted(((labels[0] == number).tobytes(), sums[number - 1]) for number in range(1, len(sums) + 1))
+    assert [mask for mask, _ in ours] == [mask for mask, _ in theirs]
+    np.testing.assert_allclose([mass for _, mass in ours], [mass for _, mass in theirs], rtol=1e-6)
+    assert min(sums) < 0 < max(sums)
+    assert (draw == 0).all()
+
+
+@pytest.mark.parametrize("name", ["one sample, 64", "one sample, 64 x 64"])
+def test_p_of_clusters__is_that_of_mne(name: str):
+    design, cluster_p = DESIGNS[name], 0.05
+    their_t, found, their_p, _ = by_mne(design, threshold_of(design, cluster_p), N_PERMUTATIONS)
+    tested = permuted(design, Recipe(2000, cluster_p, 0.05), rng())
+    assert len(tested.cluster_p) == len(found)
+    for mask, p in zip(masks_of(found, their_t.shape), their_p, strict=True):
+        (ours,) = np.unique(tested.p_by_cell[mask])
+        assert abs(ours - p) < 4 * math.sqrt(max(p * (1 - p), 0.01) / N_PERMUTATIONS)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_masses_of_draws__are_spread_as_those_of_mne(name: str):
+    # Of two samples, MNE keeps the largest sum of a draw, as suits an F test: beside a positive cluster,
+    # negative ones never count. So its sums are compared with ours, and not masses.
+    design, threshold = DESIGNS[name], threshold_of(DESIGNS[name], 0.05)
+    null = by_mne(design, threshold, N_PERMUTATIONS)[3][1:]
+    t = design.t(design.draws(N_PERMUTATIONS, rng()))
+    if isinstance(design, AgainstRest):
+        _, sums, draw = clusters(t, threshold)
+        of_draws = [sums[draw == number] for number in range(len(t))]
+        ours = np.array([of_draw.max() if len(of_draw) else 0 for of_draw in of_draws])
+    else:
+        null, ours = np.abs(null), largest_mass(t, threshold)
+    assert stats.ks_2samp(null, ours).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("design", [one_sample((40, 64)), two_samples((60, 20, 24), 16)])
+def test_enhanced__sums_what_mne_gives_at_every_height(design: Design):
+    # Smith and Nichols weight a height by its square. MNE, asked for all heights at once, squares the step
+    # between heights, so that all weigh alike; asked for one, it squares that height. Neighbours are named
+    # because MNE counts any cluster along a single axis as one cell if it is told none.
+    t = design.t(design.observed[None])
+    neighbours = mne.stats.combine_adjacency(*t.shape[1:])
+    heights = STEP * np.arange(1, math.ceil(np.abs(t).max() / STEP))
+    terms = [by_mne(design, {"start": height, "step": 1e6}, adjacency=neighbours)[0] for height in heights]
+    np.testing.assert_allclose(enhanced(t)[0], STEP * np.sum(terms, axis=0), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_enhanced__with_all_heights_alike_is_that_of_mne(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("toolkit.statistics.permutation._HEIGHT_POWER", 0)
+    design = DESIGNS[name]
+    t = design.t(design.observed[None])
+    theirs = by_mne(design, {"start": 0, "step": STEP}, adjacency=mne.stats.combine_adjacency(*t.shape[1:]))[0]
+    np.testing.assert_allclose(STEP * enhanced(t)[0], theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_t__of_one_sample_is_that_of_scipy():
+    design = one_sample((23, 17))
+    expected = stats.ttest_1samp(design.values, 0).statistic
+    np.testing.assert_allclose(design.t(design.observed[None])[0], expected, rtol=1e-10)
+    signs = design.draws(5, rng())
+    for drawn, t in zip(signs, design.t(signs), strict=True):
+        np.testing.assert_allclose(t, stats.ttest_1samp(design.values * drawn[:, None], 0).statistic, rtol=1e-9)
+
+
+@pytest.mark.parametrize("strata", [1, 4])
+def test_t__of_two_samples_is_that_of_scipy(strata: int):
+    design = two_samples((50, 17), 13, strata)
+    values = slowly_centred(design.values, design.strata)
+    drawn = np.concatenate([design.observed[None], design.draws(5, rng())])
+    for members, t in zip(drawn == 1, design.t(drawn), strict=True):
+        np.testing.assert_allclose(t, welch(values[members], values[~members]), rtol=1e-9)
+
+
+def slowly_centred(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    means = np.array([np.nanmean(values[strata == stratum], axis=0) for stratum in strata])
+    return values - means
+
+
+def test_centred__leaves_nothing_of_a_stratum():
+    values, strata = smooth((30, 3, 5)) + 7, np.arange(30) % 4
+    np.testing.assert_allclose(centred(values, strata), slowly_centred(values, strata), atol=1e-12)
+    shifted = values + np.array([0.0, 100.0, -3.0, 8.0])[strata][:, None, None]
+    np.testing.assert_allclose(centred(shifted, strata), centred(values, strata), atol=1e-12)
+
+
+def test_t__leaves_out_what_is_absent():
+    absent = rng(2).random((50, 17)) < 0.2
+    one, two = one_sample((50, 17)), two_samples((50, 17), 16, 3)
+    for design in (one, two):
+        design.values[absent] = np.nan
+    values, members = slowly_centred(two.values, two.strata), two.members
+    expected = stats.ttest_1samp(one.values, 0, nan_policy="omit").statistic
+    np.testing.assert_allclose(one.t(one.observed[None])[0], expected, rtol=1e-9)
+    expected = stats.ttest_ind(values[members], values[~members], equal_var=False, nan_policy="omit").statistic
+    np.testing.assert_allclose(two.t(two.observed[None])[0], expected, rtol=1e-9)
+
+
+def test_t__weights_recordings_as_if_they_came_so_often():
+    one, two = one_sample((20, 9)), two_samples((40, 9), 15, 3)
+    for design in (one, two):
+        often = rng(3).integers(0, 4, len(design.values))
+        t = design.t(design.observed[None], often[None].astype(float))[0]
+        if isinstance(design, OneSample):
+            expected = stats.ttest_1samp(np.repeat(design.values, often, axis=0), 0).statistic
+        else:
+            values = slowly_centred(design.values, design.strata)
+            inside, outside = (often * part for part in (design.members, ~design.members))
+            expected = welch(np.repeat(values, inside, axis=0), np.repeat(values, outside, axis=0))
+        np.testing.assert_allclose(t, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_constant_cells__differ_nowhere(level: float):
+    values = smooth((40, 16))
+    values[:, 5:8] = level
+    members, strata = np.arange(40) < 13, rng(1).integers(0, 3, 40)
+    tested = permuted(AgainstRest(values, members, strata), Recipe(200, 0.05, 0.05), rng())
+    assert (tested.t[5:8] == 0).all()
+    assert (tested.cell_p[5:8] == 1).all()
+    assert (np.delete(tested.t, [5, 6, 7]) != 0).all()
+
+
+def test_cells__without_any_value_or_with_one_are_never_beyond():
+    values = smooth((30, 8))
+    values[:, 2], values[1:, 3] = np.nan, np.nan
+    values[10:, 4] = np.nan
+    for design in (OneSample(values), AgainstRest(values, np.arange(30) < 10, np.zeros(30, int))):
+        tested = permuted(design, Recipe(200, 0.05, 0.05), rng())
+        assert (tested.t[2:4] == 0).all()
+        assert np.isfinite(tested.t).all()
+        assert tested.cell_p[2] == 1
+    assert tested.t[4] == 0  # of the others, none has a value
+
+
+def test_test__of_cells_that_are_all_zero_finds_nothing():
+    tested = permuted(OneSample(np.zeros((12, 64))), Recipe(100, 0.01, 0.05), rng())
+    assert (tested.p, tested.critical, len(tested.cluster_p)) == (1, 0, 0)
+    assert np.isnan(tested.p_by_cell).all()
+
+
+def test_draws__of_one_sample_are_fair_signs():
+    signs = OneSample(np.zeros((20, 3))).draws(20_000, rng())
+    assert set(np.unique(signs)) == {-1.0, 1.0}
+    assert np.abs(signs.mean(axis=0)).max() < 4.5 / math.sqrt(20_000)
+    assert np.abs(np.corrcoef(signs.T) - np.eye(20)).max() < 4.5 / math.sqrt(20_000)
+
+
+def test_draws__of_members_keep_their_number_in_every_stratum():
+    strata = rng(4).integers(0, 6, 100)
+    members = rng(5).random(100) < 0.2
+    drawn = AgainstRest(np.zeros((100, 1)), members, strata).draws(500, rng())
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    for stratum in range(6):
+        inside = strata == stratum
+        assert (drawn[:, inside].sum(axis=1) == members[inside].sum()).all()
+
+
+def test_draws__take_every_subset_of_a_stratum_equally_often():
+    members = np.array([True, False, True, False, False, True, False])
+    strata = np.array([0, 0, 0, 0, 1, 1, 1])
+    drawn = AgainstRest(np.zeros((7, 1)), members, strata).draws(18_000, rng())
+    _, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert len(counts) == math.comb(4, 2) * math.comb(3, 1)
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def every_draw(design: Design) -> np.ndarray:
+    if isinstance(design, OneSample):
+        return np.array(list(product([-1.0, 1.0], repeat=len(design.values))))
+    choices = []
+    for stratum in np.unique(design.strata):
+        inside = np.flatnonzero(design.strata == stratum)
+        choices.append(combinations(inside, int(design.members[inside].sum())))
+    subsets = [np.concatenate(parts).astype(int) for parts in product(*map(list, choices))]
+    return np.array([np.isin(np.arange(len(design.values)), subset) for subset in subsets], float)
+
+
+def small(n_members: int | None) -> Design:
+    values = smooth((11, 12), seed=7)
+    members = np.isin(np.arange(11), [0, 1, 5, 6])
+    values[members if n_members else slice(None), 2:6] += 1.2
+    strata = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+    return AgainstRest(values, members, strata) if n_members else OneSample(values[:9])
+
+
+@pytest.mark.parametrize("n_members", [None, 4])
+def test_p__is_that_of_every_draw_there_is(n_members: int | None):
+    design, cluster_p, n = small(n_members), 0.2, 20_000
+    all_t = design.t(every_draw(design))
+    threshold = threshold_of(design, cluster_p)
+    tested = permuted(design, Recipe(n, cluster_p, 0.05), rng())
+    _, p_of_cells = largest_t(design, n, rng(1))
+    assert len(tested.cluster_p)
+    masses, most = largest_mass(all_t, threshold), np.abs(all_t).max(axis=1)
+    for ours, observed, null in (
+        (tested.cluster_p, np.abs(tested.cluster_t), masses),
+        (tested.cell_p, np.abs(tested.t), most),
+        (p_of_cells, np.abs(tested.t), most),
+    ):
+        exact = np.array([(null >= value * (1 - 1e-9)).mean() for value in observed.ravel()])
+        assert exact.min() < 0.5
+        assert np.abs(ours - exact).max() < 4.5 * math.sqrt(0.25 / n)
+    assert tested.p == tested.cluster_p.min()
+
+
+@pytest.mark.parametrize("statistic", ["mass", "tfce"])
+def test_test__finds_what_was_planted_and_only_there(statistic: str):
+    values = smooth((60, 64))
+    values[:, 20:28] += 0.9
+    values[:, 44:52] -= 0.9
+    tested = permuted(OneSample(values), Recipe(500, 0.01, 0.05, statistic), rng())
+    certain = tested.p_by_cell <= 0.05
+    assert tested.p <= 0.01
+    assert certain[21:27].all()
+    assert certain[45:51].all()
+    assert not certain[:16].any()
+    assert not certain[32:40].any()
+    assert len(np.unique(tested.cluster[[24, 48]])) == 2  # of two signs
+
+
+def test_test__of_one_rng_says_the_same_again():
+    design = two_samples((60, 64), 20, 3)
+    one, other = (permuted(design, Recipe(200, 0.05, 0.05), rng(8)) for _ in range(2))
+    for name in ("t", "cell_p", "cluster", "cluster_t", "cluster_p", "p", "critical"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_test__takes_what_a_stratum_shares_for_nothing():
+    design = two_samples((60, 64), 20, 3)
+    shift = np.array([0.0, 50.0, -20.0])[design.strata][:, None] * np.linspace(-1, 1, 64)
+    moved = AgainstRest(design.values + shift, design.members, design.strata)
+    one, other = (permuted(each, Recipe(200, 0.05, 0.05), rng(8)) for each in (design, moved))
+    np.testing.assert_allclose(one.t, other.t, rtol=1e-9)
+    np.testing.assert_array_equal(one.cluster_p, other.cluster_p)
+
+
+def test_clusters__are_of_one_sign_and_one_draw():
+    t = np.array([[[3.0, 3, -3], [0, 0, -3]], [[0, 0, -3], [3, 0, 3]]])
+    labels, sums, draw = clusters(t, 2)
+    assert sums.tolist() == [6.0, 3.0, 3.0, -6.0, -3.0]
+    assert draw.tolist() == [0, 1, 1, 0, 1]
+    assert labels.tolist() == [[[1, 1, 4], [0, 0, 4]], [[0, 0, 5], [2, 0, 3]]]
+    assert largest_mass(t, 2).tolist() == [6, 3]
+    assert largest_mass(t, 4).tolist() == [0, 0]
+
+
+def test_p_values__count_the_data_among_the_draws():
+    null = np.array([0.0, 1, 2, 2, 5])
+    observed = np.array([[6.0, 5], [2, 0]])
+    assert p_values(observed, null).tolist() == [[1 / 6, 2 / 6], [4 / 6, 1]]
+    assert p_values(np.array([2 * (1 + 1e-14)]), null).tolist() == [4 / 6]
+
+
+def slow_holm(p: list[float]) -> list[float]:
+    return [
+        min(1.0, max(p[j] * sum(other >= p[j] for other in p) for j in range(len(p)) if p[j] <= p[i]))
+        for i in range(len(p))
+    ]
+
+
+def test_holm__is_its_definition():
+    # scipy has no Holm. Without ties, the factor of each is how many are not below it.
+    for seed in range(20):
+        p = rng(seed).random(12) ** 3
+        np.testing.assert_allclose(holm(p), slow_holm(p.tolist()), rtol=1e-12)
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.9, 0.8])).max() == 1
+
+
+def test_holm__counts_only_tests_that_were_made():
+    p = np.array([[0.01, np.nan], [0.02, 0.5]])
+    np.testing.assert_allclose(holm(p), [[0.03, np.nan], [0.04, 0.5]])
+
+
+def test_inclusion__is_certain_inside_open_at_edges_and_rare_outside():
+    values = smooth((60, 64), seed=3)
+    values += 1.2 * np.exp(-(((np.arange(64) - 32) / 6) ** 2))
+    design = OneSample(values)
+    tested = permuted(design, Recipe(1000, 0.01, 0.05), rng())
+    weights = rng(1).multinomial(59, np.full(60, 1 / 60), size=1000) * (60 / 59)
+    included = inclusion(design, tested, threshold_of(design, 0.01), weights)
+    assert included[28:37].min() > 0.98
+    assert max(included[:12].max(), included[52:].max()) < 0.1
+    assert ((included > 0.2) & (included < 0.8)).any()
+    assert ((included >= 0) & (included <= 1)).all()
