@@ -21,7 +21,7 @@ from benchmarks.simulation.recordings import Layout, read_layout, with_small
 SEED = 8732
 ICCS = (0.1, 0.3)
 N_SIMULATIONS, N_QUICK = 240, 8
-"""Corpora behind error rates; three times as many are behind coverage, and a third behind power."""
+"""Corpora behind error rates; for coverage three times as many, for power a third, for noises half."""
 RATES = (
     error_rates.INPUT,
     error_rates.INPUT_SKEWED,
@@ -47,7 +47,8 @@ def main() -> None:
     for place, icc in enumerate(ICCS):
         for lines in (_error_rates, _coverage):
             _say("\n".join(lines(layout, icc, n, np.random.default_rng([SEED, place]))))
-    _say("\n".join(_power(layout, ICCS[-1], n, np.random.default_rng([SEED, len(ICCS)]))))
+    for place, lines in enumerate((_power, _noises), start=len(ICCS)):
+        _say("\n".join(lines(layout, ICCS[-1], n, np.random.default_rng([SEED, place]))))
 
 
 def _error_rates(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Iterator[str]:
@@ -84,6 +85,16 @@ def _power(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Iter
             " / ".join(f"{100 * (p[:, classes] <= level).mean():.0f}" for level in power.LEVELS.values())
             for p in found.values()
         ]
+        yield _row([name, np.isin(layout.of_class, classes).sum(), *rates])
+
+
+def _noises(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Iterator[str]:
+    n_corpora = max(1, n // 2)
+    found = error_rates.simulate_noises(layout, icc, n_corpora, rng)
+    yield f"\n### False alarms in %: shares against the rest, the class noisier ({n_corpora} corpora, {icc})\n"
+    yield from _head(["class", "recordings", *found])
+    for name, classes in _rows(layout):
+        rates = [_rate(p[:, classes] <= ALPHA) for p in found.values()]
         yield _row([name, np.isin(layout.of_class, classes).sum(), *rates])
 
 

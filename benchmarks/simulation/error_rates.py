@@ -17,9 +17,8 @@ from benchmarks.simulation.recordings import (
     relevance_shares,
     skewed,
 )
-from toolkit.statistics.contrasts import against_input, single_bins
+from toolkit.statistics.contrasts import against_input, against_rest, single_bins
 from toolkit.statistics.permutation import (
-    AgainstRest,
     Design,
     OneSample,
     Resampled,
@@ -41,6 +40,8 @@ INPUT, INPUT_SKEWED, INPUT_NOISY = "input", "input, skewed", "input, noisy"
 FLIPS = "flips alone: input, noisy"
 REST, REST_TWICE, REST_HALF = "rest", "rest, spread x 2", "rest, spread x 1/2"
 REST_SKEWED = "rest, skewed, spread x 2"
+NOISES = (1, 1 / 1.5, 1.5, 2)
+"""How many times as large as in the others the log spread of the noise of a class's shares is."""
 FLOOR = 0.1
 """Of ratios, in units of an even spread, as in the settings; tests do without."""
 CLIPS = "clips: "
@@ -60,6 +61,25 @@ def simulate(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> di
         clips = clip_values(layout, icc, min(AT_ONCE, n - start), rng)
         for name, values in _of_corpora(clips, layout, rng).items():
             found[name].append(values)
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def simulate_noises(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return the p of tests of shares against the rest, where a class has the same means but another noise.
+
+    Returns
+    -------
+    By the noise of the class, shape (corpus, class).
+    """
+    found = defaultdict(list)
+    for start in range(0, n, AT_ONCE):
+        noise = clip_values(layout, icc, min(AT_ONCE, n - start), rng)
+        inputs = input_shares(layout, len(noise), rng)
+        of_rest = means(relevance_shares(inputs, noise, layout), layout)
+        for times in NOISES:
+            of_class = means(relevance_shares(inputs, np.float32(times) * noise, layout), layout)
+            p = p_against_rest(of_rest, of_class, layout, N_FEWER_DRAWS, rng)
+            found[f"noise x {times:.2g}"].append(p)
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
@@ -128,12 +148,14 @@ def p_against_rest(
     n_draws, rng
         Permutations of each test.
     """
-    shift = fold_effects(layout, values.shape[1], rng)
+    shift, bins = fold_effects(layout, values.shape[1], rng), single_bins(N_BINS, FLOOR)
     p = []
     for number in range(len(layout.names)):
         members = layout.of_class == number
         moved = np.where(members[:, None, None], of_class, values) + shift
-        p.append(p_of([AgainstRest(moved, members, layout.fold)], n_draws, rng)[0])
+        # One corpus says which ways of drawing must agree; they are given the values of all.
+        of_one = against_rest(moved[:, 0], members, layout.fold, bins).designs(bins)
+        p.append(p_of([replace(each, values=moved) for each in of_one], n_draws, rng).max(axis=0))
     return np.stack(p, axis=1)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from scipy import stats
 
 from tests.comparison import assert_same_bytes, contents
 from toolkit.config import Settings
@@ -207,11 +208,21 @@ def test_band_share__equals_a_loop_over_raw_maps(base, raw):
         np.testing.assert_allclose(
             found["band_share"][label, 0], in_bands(np.mean(shares, axis=0), bands), rtol=1e-5
         )
-        floor = settings.share_floor
-        logs = np.log(in_bands(np.array(shares), bands, floor) / in_bands(np.array(inputs), bands, floor))
+        means = [in_bands(np.mean(each, axis=0), bands, settings.share_floor) for each in (shares, inputs)]
         assert found["contrast_n_recordings"][label, 0] == len(rows)
         if len(rows) > 1:
-            np.testing.assert_allclose(found["band_ratio"][label, 0], np.exp(logs.mean(axis=0)), rtol=1e-5)
+            np.testing.assert_allclose(found["band_ratio"][label, 0], means[0] / means[1], rtol=1e-5)
+
+
+def test_ratio_to_input__is_that_of_the_shares_written_beside_it(base):
+    found, floor = figures_of(base), run_in(base).settings.statistics.share_floor
+    even = floor * bands_in(found).sum(axis=1) / 64
+    known = found["contrast_n_recordings"][:, 0] > 1
+    assert known.any()
+    expected = (found["band_share"][:, 0] + even) / (found["band_input_share"][:, 0] + even)
+    np.testing.assert_allclose(found["band_ratio"][known, 0], expected[known], rtol=1e-9)
+    of_power = (found["band_share"][:, 0] + even) / (found["band_power_share"][:, 0] + even)
+    np.testing.assert_allclose(found["power_ratio"][known], of_power[known], rtol=1e-9)
 
 
 def test_ratio_to_the_rest__equals_a_least_squares_fit_on_shares_for_the_same_output(base, raw):
@@ -221,37 +232,81 @@ def test_ratio_to_the_rest__equals_a_least_squares_fit_on_shares_for_the_same_ou
     constants = [(fold == each).astype(float) for each in np.unique(fold)]
     for number in range(3):
         shares = [np.nanmean(raw["by_target"][each, number].astype(np.float64), axis=0) for each in rows]
-        logs = np.log(in_bands(np.array(shares), bands_in(found), floor))
+        by_band = in_bands(np.array(shares), bands_in(found))
         columns = np.stack([(label == number).astype(float), *constants], axis=1)
-        expected = np.exp(np.linalg.lstsq(columns, logs, rcond=None)[0][0])
+        difference = np.linalg.lstsq(columns, by_band, rcond=None)[0][0]
+        mine, even = by_band[label == number].mean(axis=0), floor * bands_in(found).sum(axis=1) / 64
+        expected = (mine + even) / (np.maximum(mine - difference, 0) + even)
         np.testing.assert_allclose(found["band_ratio"][number, 1], expected, rtol=1e-5)
     assert found["contrast_n_recordings"][:, 1].tolist() == [6, 6, 6]
 
 
-def test_shares_in_time__equal_loops_from_the_onset(base, raw):
-    found, bands = figures_of(base), bands_in(figures_of(base))
+def test_tests__are_of_the_differences_of_shares_by_recording(base):
+    found, recordings = figures_of(base), figures_of(base, "recordings")
+    bands = bands_in(found)
+    for label in range(3):
+        of = recordings["label"] == label
+        known = of & np.isfinite(recordings["share"]).all(axis=1)
+        if known.sum() < 3:
+            assert np.isnan(found["band_t"][label, 0]).all()
+            continue
+        share, inputs = (recordings[name][known] for name in ("share", "input_share"))
+        expected = stats.ttest_rel(in_bands(share, bands), in_bands(inputs, bands)).statistic
+        np.testing.assert_allclose(found["band_t"][label, 0], expected, rtol=1e-6)
+        np.testing.assert_allclose(
+            found["bin_t"][label, 0], stats.ttest_rel(share, inputs).statistic, rtol=1e-6
+        )
+
+
+def slowly_aligned(raw: Mapping[str, np.ndarray], name: str, label: int, bands: np.ndarray) -> list[np.ndarray]:
+    """Return shares of every recording of a class by band and time from the onset, clip by clip."""
     correct = raw["prediction"] == raw["label"]
     onset = alignment.onsets(raw["level_db"], raw["valid"])
+    means = []
+    for rows in recordings_of(raw, correct & (raw["label"] == label)):
+        of_clips = []
+        for clip in rows:
+            frames = onset[clip] + np.arange(-16, 48)
+            there = [0 <= frame < 64 and raw["valid"][clip, frame] for frame in frames]
+            cells = np.maximum(raw[name][clip], 0)
+            by_band = in_bands(cells.T.astype(np.float64), bands).T
+            moved = np.where(there, by_band[:, np.clip(frames, 0, 63)], np.nan)
+            of_clips.append(moved / np.nansum(moved))
+        known = np.isfinite(of_clips)
+        sums = np.where(known, of_clips, 0).sum(axis=0)
+        means.append(np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan))
+    return means
+
+
+def test_shares_in_time__equal_loops_from_the_onset(base, raw):
+    found, bands = figures_of(base), bands_in(figures_of(base))
     for label in range(3):
-        means = []
-        for rows in recordings_of(raw, correct & (raw["label"] == label)):
-            of_clips = []
-            for clip in rows:
-                frames = onset[clip] + np.arange(-16, 48)
-                there = [0 <= frame < 64 and raw["valid"][clip, frame] for frame in frames]
-                cells = np.maximum(raw["relevance"][clip], 0)
-                by_band = in_bands(cells.T.astype(np.float64), bands).T
-                moved = np.where(there, by_band[:, np.clip(frames, 0, 63)], np.nan)
-                of_clips.append(moved / np.nansum(moved))
-            known = np.isfinite(of_clips)
-            sums = np.where(known, of_clips, 0).sum(axis=0)
-            means.append(np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan))
+        means = slowly_aligned(raw, "relevance", label, bands)
         n = np.isfinite(means).sum(axis=0) if means else np.zeros((len(bands), 64))
         np.testing.assert_array_equal(found["aligned_n_recordings"][label], n)
         if means:
             total = np.where(np.isfinite(means), means, 0).sum(axis=0)
             expected = np.where(n > 0, total / np.maximum(n, 1), np.nan)
             np.testing.assert_allclose(found["aligned_share"][label], expected, rtol=1e-4, atol=1e-9)
+
+
+def test_ratio_in_time__is_of_shares_of_what_each_band_holds(base, raw):
+    found, bands, settings = figures_of(base), bands_in(figures_of(base)), run_in(base).settings.statistics
+    assert np.isfinite(found["aligned_ratio"]).any()
+    for label in range(3):
+        both = [np.array(slowly_aligned(raw, name, label, bands)) for name in ("relevance", "inputs")]
+        for band, frame in np.ndindex(len(bands), 64):
+            shares = [
+                [each[band, frame] / np.nansum(each[band]) for each in of if np.isfinite(each[band, frame])]
+                for of in both
+            ]
+            ratio, t = (found[name][label, band, frame] for name in ("aligned_ratio", "aligned_t"))
+            if len(shares[0]) < settings.minimum_recordings:
+                assert np.isnan([ratio, t]).all()
+                continue
+            even = settings.share_floor / 64
+            assert ratio == pytest.approx((np.mean(shares[0]) + even) / (np.mean(shares[1]) + even), rel=1e-4)
+            assert t == pytest.approx(stats.ttest_rel(*shares).statistic, rel=1e-3)
 
 
 def test_tests__are_made_where_recordings_suffice_and_charged_for_all(base):
@@ -352,8 +407,9 @@ def test_other_seed__agrees_with_a_copy_in_everything(copy):
     found = figures_of(folder, "agreement/seeds")
     assert set(found) == variables_of(wanted[0].replace("agreement", "statistics/agreement", 1)).keys()
     assert found["seed"].tolist() == [7]
-    n_bands = len(figures_of(folder)["band"])
-    np.testing.assert_array_equal(found["n_verdicts_alike"], np.full((3, 1), 2 * n_bands))
+    n_verdicts = (figures_of(folder)["band_verdict"] != 0).sum(axis=(1, 2))
+    np.testing.assert_array_equal(found["n_verdicts"][:, 0], n_verdicts)
+    np.testing.assert_array_equal(found["n_verdicts_alike"][:, 0], n_verdicts)
     known = figures_of(folder)["n_recordings"][:, 0] > 0
     np.testing.assert_allclose(found["correlation"][known], 1)
     np.testing.assert_allclose(found["map_correlation"][known], 1)
@@ -365,6 +421,40 @@ def test_other_seed__agrees_with_a_copy_in_everything(copy):
     assert wanted[0] not in [item.name for item in plan_of(moved).todo]
     write.set_attributes(elsewhere / "store.zarr", f"statistics/regions/{OF_MAPS[0]}", {"key": "another"})
     assert wanted[0] in [item.name for item in plan_of(moved).todo]
+
+
+def give_verdicts(folder: Path, verdicts: np.ndarray) -> None:
+    group = zarr.open_group(folder / "store.zarr" / "statistics" / "regions" / OF_MAPS[0], mode="r+")
+    group["band_verdict"][...] = verdicts
+
+
+def test_other_seed__is_judged_by_bands_of_which_either_run_says_anything(copy):
+    """That both say nothing of a band is no agreement: most bands are such, whatever the networks do."""
+    folder, theirs = copy("ours"), other_seed(copy("theirs"))
+    shape = figures_of(folder)["band_verdict"].shape
+    ours, others = np.zeros((2, *shape), np.int64)
+    ours[0, 0, :4], others[0, 0, :4] = [1, 1, -1, 0], [1, -1, 0, 1]
+    ours[0, 1, 0], others[0, 1, 0] = -1, -1
+    others[1, 1, 2] = 1
+    give_verdicts(folder, ours)
+    give_verdicts(theirs, others)
+    found = agreeing.figures(run_in(folder, other_seeds=(theirs,)), f"agreement/seeds/{OF_MAPS[0]}")
+    assert found["n_verdicts"].tolist() == [[5], [1], [0]]
+    assert found["n_verdicts_alike"].tolist() == [[2], [0], [0]]
+
+
+def test_other_seeds__are_each_counted_on_their_own(copy):
+    folder = copy("ours")
+    same, opposite = (other_seed(copy(f"seed {seed}"), seed) for seed in (7, 8))
+    verdicts = np.zeros(figures_of(folder)["band_verdict"].shape, np.int64)
+    verdicts[:, 0, 0] = 1
+    for each, sign in ((folder, 1), (same, 1), (opposite, -1)):
+        give_verdicts(each, sign * verdicts)
+    run = run_in(folder, other_seeds=(same, opposite))
+    found = agreeing.figures(run, f"agreement/seeds/{OF_MAPS[0]}")
+    assert found["seed"].tolist() == [7, 8]
+    assert found["n_verdicts"].tolist() == [[1, 1]] * 3
+    assert found["n_verdicts_alike"].tolist() == [[1, 0]] * 3
 
 
 def refused(base: Path, other: Path, message: str) -> None:
@@ -427,6 +517,44 @@ def test_representations__are_compared_over_recordings_that_both_know(copy):
     np.testing.assert_allclose(found["overlap"], expected)
     held = [theirs["band"].tolist().index(name) for name in found["band"].tolist()]
     np.testing.assert_array_equal(found["band_verdict"], np.maximum(theirs["band_verdict"][..., held], 0))
+
+
+def test_representations__correlate_by_ratios_of_mean_shares(base):
+    found, floor = figures_of(base, *AGREEMENTS[0].rsplit("/", 1)), run_in(base).settings.statistics.share_floor
+    logs = np.log(found["ratio"])
+    known = np.isfinite(logs).all(axis=(1, 2))
+    assert known.any()
+    for label in np.flatnonzero(known):
+        np.testing.assert_allclose(
+            found["correlation"][label], np.corrcoef(logs[label])[0, 1], rtol=1e-6, atol=1e-9
+        )
+    # The one that is written, and mean shares of recordings spread over third-octaves by hand.
+    for place, name in enumerate(found["representation"].tolist()):
+        both = [figures_of(base, "recordings", f"{each}/{EPSILON}") for each in ("mel", "cqt")]
+        shared = np.isfinite([each["share"].sum(axis=1) for each in both]).all(axis=0)
+        of = both[("mel", "cqt").index(name)]
+        for label in np.flatnonzero(known):
+            rows = np.flatnonzero(shared & (of["label"] == label))
+            means = [np.mean([in_thirds(of, kind, row, found) for row in rows], axis=0) for kind in SHARES]
+            expected = (means[0] + floor / 24) / (means[1] + floor / 24)
+            np.testing.assert_allclose(found["ratio"][label, place], expected, rtol=1e-6)
+
+
+SHARES = ("share", "input_share")
+
+
+def in_thirds(
+    recordings: Mapping[str, np.ndarray], kind: str, row: int, found: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Spread the shares of one recording over common third-octaves, bin by bin."""
+    total = np.zeros(len(found["frequency"]))
+    edges = zip(found["frequency_low"], found["frequency_high"], strict=True)
+    for place, (low, high) in enumerate(edges):
+        for one, other, share in zip(
+            recordings["frequency_low"], recordings["frequency_high"], recordings[kind][row], strict=True
+        ):
+            total[place] += share * max(0.0, min(high, other) - max(low, one)) / (other - one)
+    return total / total.sum()
 
 
 def test_composites__are_paired_and_correlate_as_numpy_says(base):

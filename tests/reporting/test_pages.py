@@ -129,9 +129,17 @@ def test_table__has_a_row_of_every_class_and_representation(made):
     assert verdict_table(made.store, "lrp.z").rows != table.rows
 
 
-def test_table__puts_the_bands_of_the_object_beside_the_verdict(made):
+def test_table__tells_how_much_of_the_named_bands_is_the_objects(made):
     for name in ("mel/lrp.epsilon", "cqt/lrp.epsilon"):
-        made.regions(name)["band_object_density"] = np.array([[0.5, 0.26], [0.1, 0.3], [np.nan, np.nan]])
+        figures = made.regions(name)
+        figures["band_object_density"] = np.array([[0.5, 0.26], [0.1, 0.3], [np.nan, np.nan]])
+        figures["band_verdict"][:] = 0
+        figures["band_verdict"][0] = [[1, 0], [0, 1]]
+        figures["band_verdict"][1] = [[0, 1], [-1, 1]]
     table = verdict_table(made.write())
-    assert table.header[-1] == "object is densest in"
-    assert [row[-1] for row in table.rows[::2]] == ["1-2 kHz, 2-4 kHz", "2-4 kHz", "–"]
+    assert table.header[-1] == "cells of the object there"
+    assert [row[-1] for row in table.rows[::2]] == [
+        "1-2 kHz: 50 %, 2-4 kHz: 26 % (mean of bands 38 %)",
+        "2-4 kHz: 30 % (mean of bands 20 %)",
+        "–",
+    ]

@@ -10,7 +10,7 @@ from scipy import stats
 from toolkit.statistics import contrasts
 from toolkit.statistics.bootstrap import Bootstrap, recording_weights
 from toolkit.statistics.contrasts import Contrast, Groups
-from toolkit.statistics.permutation import AgainstRest, OneSample, Recipe, Resampled
+from toolkit.statistics.permutation import AgainstRest, OneSample, Recipe, Resampled, ResampledAgainstRest
 
 N_BINS = 12
 INSIDE = np.kron(np.eye(4, dtype=bool), np.ones((1, 3), bool)).astype(bool)
@@ -227,11 +227,12 @@ def test_designs__are_differences_of_shares_and_against_input_two_must_agree(rng
     assert (type(flips), type(drawn)) == (OneSample, Resampled)
     for design in (flips, drawn):
         np.testing.assert_allclose(design.values, in_bands(alone.share) - in_bands(alone.reference))
-    (rest,) = among.designs(among.bins)
-    assert type(rest) is AgainstRest
-    np.testing.assert_array_equal(rest.values, among.share)
-    np.testing.assert_array_equal(rest.members, among.members)
-    np.testing.assert_array_equal(rest.strata, among.fold)
+    of_rest = among.designs(among.bins)
+    assert [type(design) for design in of_rest] == [AgainstRest, ResampledAgainstRest]
+    for rest in of_rest:
+        np.testing.assert_array_equal(rest.values, among.share)
+        np.testing.assert_array_equal(rest.members, among.members)
+        np.testing.assert_array_equal(rest.strata, among.fold)
 
 
 def test_effect__of_one_sample_is_the_mean_difference(rng):
@@ -537,6 +538,26 @@ def test_tests__are_of_differences_of_shares(rng, with_rest):
         np.testing.assert_allclose(found["bin_t"], paired, rtol=1e-9)
         paired = stats.ttest_rel(in_bands(contrast.share), in_bands(contrast.reference)).statistic
         np.testing.assert_allclose(found["band_t"], paired, rtol=1e-9)
+
+
+class Unsure(OneSample):
+    """A way of drawing by which nothing is certain."""
+
+    def null(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return np.full((n, *self.values.shape[1:]), 100.0)
+
+
+@pytest.mark.parametrize("statistic", ["mass", "tfce"])
+def test_tests__say_of_nothing_what_one_way_of_drawing_does_not_say(rng, monkeypatch, statistic):
+    def designs(contrast: Contrast, groups: Groups) -> tuple[OneSample, OneSample]:
+        return OneSample(contrast.difference(groups)), Unsure(contrast.difference(groups))
+
+    monkeypatch.setattr(Contrast, "designs", designs)
+    recipe = Recipe(50, 0.01, 0.05, statistic)
+    found = contrasts.tests(planted(rng, with_rest=False), recipe, bootstrap(50))
+    for name in ("p", "p_by_threshold", "bin_p", "band_p"):
+        np.testing.assert_array_equal(found[name], 1, err_msg=name)
+    assert (found["bin_inclusion"] == 0).all()
 
 
 @pytest.mark.parametrize("with_rest", [False, True])

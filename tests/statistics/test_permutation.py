@@ -1,6 +1,7 @@
 """Tests by permutation: against MNE, scipy and every permutation there is, and what they may not see."""
 
 import math
+from dataclasses import dataclass, field
 from itertools import combinations, product
 
 import mne
@@ -13,6 +14,8 @@ from toolkit.statistics.permutation import (
     Design,
     OneSample,
     Recipe,
+    Resampled,
+    ResampledAgainstRest,
     centred,
     clusters,
     enhanced,
@@ -270,6 +273,230 @@ def test_draws__take_every_subset_of_a_stratum_equally_often():
     _, counts = np.unique(drawn, axis=0, return_counts=True)
     assert len(counts) == math.comb(4, 2) * math.comb(3, 1)
     assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_draws__with_replacement_add_up_and_take_every_recording_equally_often():
+    drawn = Resampled(np.zeros((9, 3))).draws(20_000, rng())
+    assert drawn.shape == (20_000, 9)
+    assert (drawn.sum(axis=1) == 9).all()
+    assert (drawn == np.round(drawn)).all()
+    assert (drawn >= 0).all()
+    assert np.abs(drawn.mean(axis=0) - 1).max() < 4.5 * math.sqrt((1 - 1 / 9) / 20_000)
+    once = stats.binom(9, 1 / 9).pmf(np.arange(10))
+    counts = [(drawn[:, 4] == number).sum() for number in range(10)]
+    assert (
+        stats.chisquare([*counts[:4], sum(counts[4:])], 20_000 * np.append(once[:4], once[4:].sum())).pvalue
+        > 1e-4
+    )
+
+
+def skewed(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return values whose mean is zero, and whose few large ones are all above it."""
+    return np.exp(rng(seed).normal(size=shape)) - math.exp(0.5)
+
+
+def test_null__with_replacement_equals_a_slow_loop():
+    design, n = Resampled(skewed((13, 2, 3), 1) + 2), 6
+    often = design.draws(n, rng(2)).astype(int)
+    for count, t in zip(often, design.null(n, rng(2)), strict=True):
+        rows = [row for row in range(13) for _ in range(count[row])]
+        expected = stats.ttest_1samp(design.values[rows], design.values.mean(axis=0)).statistic
+        np.testing.assert_allclose(t, expected, rtol=1e-9)
+
+
+def test_null__with_replacement_leaves_out_what_is_absent():
+    values = skewed((20, 5), 3)
+    values[rng(4).random(values.shape) < 0.2] = np.nan
+    design = Resampled(values)
+    often = design.draws(4, rng(5)).astype(int)
+    for count, t in zip(often, design.null(4, rng(5)), strict=True):
+        drawn = np.repeat(values - np.nanmean(values, axis=0), count, axis=0)
+        expected = stats.ttest_1samp(drawn, 0, nan_policy="omit").statistic
+        np.testing.assert_allclose(t, expected, rtol=1e-9)
+
+
+def test_null__does_not_hang_on_the_mean_and_is_that_of_t():
+    """Of normal values, whatever their mean: near zero, and beyond the quantiles of t as often as it says."""
+    values = rng(6).normal(size=(60, 4))
+    values -= values.mean(axis=0)
+    centre, moved = (Resampled(values + shift).null(8000, rng(7)) for shift in (0, 30))
+    np.testing.assert_allclose(centre, moved, rtol=1e-6, atol=1e-9)
+    assert np.abs(centre.mean(axis=0)).max() < 0.25
+    for level in (0.05, 0.2):
+        beyond = (np.abs(centre) > stats.t.isf(level / 2, 59)).mean()
+        assert 0.8 * level < beyond < 1.2 * level
+
+
+@pytest.mark.parametrize("kind", [OneSample, Resampled])
+def test_t__of_one_sample_is_the_same_however_it_is_drawn(kind: type[OneSample]):
+    design = kind(skewed((20, 7), 8))
+    expected = stats.ttest_1samp(design.values, 0).statistic
+    np.testing.assert_allclose(design.t(design.observed[None])[0], expected, rtol=1e-10)
+    assert (design.freedom, design.null(11, rng()).shape) == (19, (11, 7))
+
+
+def test_null__of_flips_and_of_memberships_is_t_of_draws():
+    for design in (one_sample((20, 9)), two_samples((40, 9), 15, 3)):
+        np.testing.assert_array_equal(design.null(7, rng(1)), design.t(design.draws(7, rng(1))))
+
+
+def test_null__with_replacement_is_wide_for_three_recordings():
+    """One of nine draws holds one recording only: nothing can be certain."""
+    values = np.array([[1.0], [1.1], [1.2]])
+    _, p = largest_t(OneSample(values), 2000, rng(), Resampled(values))
+    assert p[0] > 0.1
+
+
+def test_enhanced__ends_where_draws_have_no_spread():
+    """Of three recordings, one draw of 9 holds a single one: its t is a million, and so are its heights."""
+    values = smooth((3, 16)) + 3
+    t = Resampled(values).null(100, rng())
+    assert np.abs(t).max() > 1e5
+    assert np.isfinite(enhanced(t)).all()
+    np.testing.assert_array_equal(enhanced(100 * np.sign(t)), enhanced(1e9 * np.sign(t)))
+    assert permuted(OneSample(values), Recipe(100, 0.05, 0.05, "tfce"), rng(), Resampled(values)).p > 0.01
+
+
+def false_alarms(shape: tuple[int, ...], n: int, *, is_skewed: bool) -> np.ndarray:
+    """Return how often flips alone, drawing alone, and both together find something in nothing."""
+    found = []
+    for seed in range(n):
+        values = skewed(shape, seed) if is_skewed else rng(seed).normal(size=shape)
+        flips, drawn = OneSample(values), Resampled(values)
+        each = [largest_t(design, 99, rng(seed))[1].min() for design in (flips, drawn)]
+        found.append([*each, largest_t(flips, 99, rng(seed), drawn)[1].min()])
+    return (np.array(found) <= 0.05).mean(axis=0)
+
+
+@pytest.mark.parametrize("n", [14, 40])
+def test_both__hold_for_skewed_values_where_flips_alone_do_not(n: int):
+    flips, _, both = false_alarms((n, 8), 200, is_skewed=True)
+    assert flips > 0.25
+    assert both < 0.1
+
+
+def test_both__and_each_hold_for_normal_values():
+    flips, drawn, both = false_alarms((20, 8), 300, is_skewed=False)
+    assert 0.02 < flips < 0.09
+    assert 0.01 < drawn < 0.09
+    assert both <= 0.08
+
+
+def unlike_sides(
+    seed: int, n_members: int = 12, n_others: int = 120
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return skewed values with equal means, those of the few spread twice as widely; members; strata."""
+    values = np.exp(rng(seed).normal(size=(n_members + n_others, 8))) - math.exp(0.5)
+    values[:n_members] *= 2
+    return values, np.arange(len(values)) < n_members, np.arange(len(values)) % 3
+
+
+def test_null__against_rest_with_replacement_equals_a_slow_loop():
+    values, members, strata = unlike_sides(1, 7, 20)
+    design = ResampledAgainstRest(values, members, strata)
+    by_fold = values - np.array([values[strata == stratum].mean(axis=0) for stratum in range(3)])[strata]
+    sides = [by_fold[side] - by_fold[side].mean(axis=0) for side in (members, ~members)]
+    often = design.draws(5, rng(2)).astype(int)
+    assert (often[:, members].sum(axis=1) == 7).all()
+    assert (often[:, ~members].sum(axis=1) == 20).all()
+    for count, t in zip(often, design.null(5, rng(2)), strict=True):
+        drawn = [
+            np.repeat(side, count[of], axis=0) for side, of in zip(sides, (members, ~members), strict=True)
+        ]
+        np.testing.assert_allclose(t, stats.ttest_ind(*drawn, equal_var=False).statistic, rtol=1e-9)
+
+
+def test_against_rest__both_hold_for_a_noisier_class_of_few_where_exchange_alone_does_not():
+    found = []
+    for seed in range(500):
+        exchanged, drawn = (kind(*unlike_sides(seed)) for kind in (AgainstRest, ResampledAgainstRest))
+        together = largest_t(exchanged, 99, rng(seed), drawn)[1].min()
+        found.append([largest_t(exchanged, 99, rng(seed))[1].min(), together])
+    alone, both = (np.array(found) <= 0.05).mean(axis=0)
+    assert alone > 0.15
+    assert both < 0.1
+
+
+def test_both__find_what_is_there():
+    values = rng(9).normal(size=(30, 8))
+    values[:, 3] += 1.2
+    _, p = largest_t(OneSample(values), 500, rng(), Resampled(values))
+    assert p[3] <= 0.01
+    assert (np.delete(p, 3) > 0.05).all()
+
+
+@dataclass(frozen=True)
+class Fixed(OneSample):
+    """A design whose draws are known beforehand."""
+
+    known: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def null(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return self.known[:n]
+
+
+def fixed(values: np.ndarray, n: int, scale: float, seed: int) -> Fixed:
+    return Fixed(values, scale * smooth((n, *values.shape[1:]), seed))
+
+
+@pytest.mark.parametrize("statistic", ["mass", "tfce"])
+@pytest.mark.parametrize("scales", [(1.0, 2.0), (2.0, 1.0), (1.5, 1.5)])
+def test_test__of_several_ways_of_drawing_takes_the_largest_p(statistic: str, scales: tuple[float, float]):
+    values, recipe = smooth((30, 40)), Recipe(200, 0.05, 0.05, statistic)
+    values[:, 10:16] += 0.6
+    designs = [fixed(values, 200, scale, seed) for seed, scale in enumerate(scales)]
+    both = permuted(designs[0], recipe, rng(), designs[1])
+    apart = [permuted(design, recipe, rng()) for design in designs]
+    assert both.critical == max(each.critical for each in apart)
+    assert both.p == max(each.p for each in apart)
+    np.testing.assert_array_equal(both.cell_p, np.maximum(*(each.cell_p for each in apart)))
+    np.testing.assert_array_equal(both.t, apart[0].t)
+    if statistic == "mass":
+        np.testing.assert_array_equal(both.cluster, apart[0].cluster)
+        np.testing.assert_array_equal(both.cluster_p, np.maximum(*(each.cluster_p for each in apart)))
+    else:
+        # What stands for clusters begins where the stricter of the two is critical.
+        strict = max(apart, key=lambda each: each.critical)
+        np.testing.assert_array_equal(both.cluster, strict.cluster)
+        assert (both.cluster_p >= strict.cluster_p).all()
+        assert (both.cluster_p <= 0.05 + 1 / 201).all()
+
+
+def test_test__may_take_the_largest_p_now_from_one_and_now_from_the_other():
+    """By the most |t| of draws one is stricter, by mass the other: no design as a whole is chosen."""
+    values, recipe = smooth((30, 40)), Recipe(100, 0.05, 0.05)
+    values[:, 10:16] += 0.6
+    peaks, broad = np.zeros((2, 100, 40))
+    peaks[:, 5], broad[:, 5:25] = 50, 3
+    one, other = Fixed(values, peaks), Fixed(values, broad)
+    both = permuted(one, recipe, rng(), other)
+    apart = [permuted(design, recipe, rng()) for design in (one, other)]
+    assert apart[0].cell_p.min() == 1
+    assert apart[1].cell_p.min() < 0.05
+    assert apart[0].critical < apart[1].critical
+    assert (both.cell_p == 1).all()
+    assert both.critical == apart[1].critical
+    assert both.p == apart[1].p
+
+
+def test_largest_t__of_several_ways_of_drawing_takes_the_largest_p():
+    values = smooth((30, 6)) + np.linspace(0, 1, 6)
+    designs = [fixed(values, 300, scale, seed) for seed, scale in enumerate((1.0, 1.1, 3.0))]
+    t, p = largest_t(designs[0], 300, rng(), *designs[1:])
+    apart = [largest_t(design, 300, rng())[1] for design in designs]
+    np.testing.assert_array_equal(p, np.max(apart, axis=0))
+    np.testing.assert_allclose(t, stats.ttest_1samp(values, 0).statistic)
+    most = np.abs(designs[2].known).max(axis=1)
+    np.testing.assert_allclose(p, [(1 + (most >= abs(each)).sum()) / 301 for each in t])
+    assert (p > apart[0]).any()
+
+
+def test_test__of_two_ways_finds_nothing_in_cells_that_are_all_zero():
+    values = np.zeros((12, 16))
+    for statistic in ("mass", "tfce"):
+        tested = permuted(OneSample(values), Recipe(50, 0.01, 0.05, statistic), rng(), Resampled(values))
+        assert (tested.p, len(tested.cluster_p)) == (1, 0)
+        assert (tested.cell_p == 1).all()
 
 
 def every_draw(design: Design) -> np.ndarray:

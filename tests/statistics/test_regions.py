@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from toolkit.statistics import regions
 from toolkit.statistics.alignment import AFTER, BEFORE
@@ -15,7 +16,9 @@ from toolkit.statistics.bootstrap import (
     recording_weights,
     weighted_means,
 )
-from toolkit.statistics.permutation import Recipe
+from toolkit.statistics.contrasts import Groups
+from toolkit.statistics.permutation import OneSample, Recipe
+from toolkit.statistics.permutation import test as permuted
 from toolkit.statistics.profiles import MapMeans
 from toolkit.statistics.regions import Bands, ClassClips
 
@@ -25,6 +28,7 @@ BANDS = Bands(
     width_hz=np.array([200.0, 100.0, 900.0]),
     width_erb=np.array([4.0, 2.0, 6.0]),
 )
+GROUPS = Groups(BANDS.bins, 0.1)
 FOLDS = np.array([1, 2, 3])
 OF_BINS = ("share", "share_against", "input_share", "power_share", "object_share")
 RECIPE = Recipe(n_permutations=200, cluster_p=0.01, alpha=0.05)
@@ -236,42 +240,85 @@ def kinds_of(n_recordings: int, ratio: float, seed: int = 4) -> ClassClips:
     return ClassClips(recording, np.arange(n_recordings) % 3 + 1, first, np.zeros(len(first)), {"share": share})
 
 
+def kinds_in(clips: ClassClips) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Return which clips are of either kind, of every comparison."""
+    foreground, background = (clips.correct & (clips.salience == salience) for salience in (1, 2))
+    return (clips.correct, ~clips.correct), (foreground, background)
+
+
 def test_compare__equals_a_loop_over_recordings(clips):
-    floor = 0.1
-    found = regions.compare(clips, BANDS, floor, bootstrap())
-    pairs = (
-        (clips.correct, ~clips.correct),
-        (clips.correct & (clips.salience == 1), clips.correct & (clips.salience == 2)),
-    )
-    for place, pair in enumerate(pairs):
-        logs, by_bin = [], []
-        for chosen in pair:
-            of = by_recording(clips, "share", chosen)
-            even = BANDS.bins.sum(axis=1) / N_BINS
-            logs.append([np.log(in_bands(share) + floor * even) for share in of.values()])
-            by_bin.append(np.mean([np.log(share + floor / N_BINS) for share in of.values()], axis=0))
-        assert found["comparison_n_first"][place] == len(logs[0])
-        assert found["comparison_n_second"][place] == len(logs[1])
-        expected = np.exp(np.mean(logs[0], axis=0) - np.mean(logs[1], axis=0))
-        np.testing.assert_allclose(found["comparison_ratio"][place], expected)
-        assert found["comparison_correlation"][place] == pytest.approx(np.corrcoef(by_bin)[0, 1])
+    found = regions.compare(clips, GROUPS, bootstrap())
+    even = GROUPS.floor * BANDS.bins.sum(axis=1) / N_BINS
+    for place, pair in enumerate(kinds_in(clips)):
+        n = [len(by_recording(clips, "share", chosen)) for chosen in pair]
+        means = [slow_mean(clips, "share", chosen) for chosen in pair]
+        assert found["comparison_n_first"][place] == n[0]
+        assert found["comparison_n_second"][place] == n[1]
+        first, second = (in_bands(each) + even for each in means)
+        np.testing.assert_allclose(found["comparison_ratio"][place], first / second)
+        logs = [np.log(each + GROUPS.floor / N_BINS) for each in means]
+        assert found["comparison_correlation"][place] == pytest.approx(np.corrcoef(logs)[0, 1])
+
+
+def test_compare__has_the_intervals_of_a_slow_loop_over_replicates(clips):
+    """Recordings are drawn apart by fold and by the kinds that they hold; each is drawn once for both."""
+    found = regions.compare(clips, GROUPS, bootstrap())
+    rng, even = np.random.default_rng(5), GROUPS.floor * BANDS.bins.sum(axis=1) / N_BINS
+    for place, pair in enumerate(kinds_in(clips)):
+        of = [by_recording(clips, "share", chosen) for chosen in pair]
+        either = sorted(of[0].keys() | of[1].keys())
+        kinds = [f"{clips.fold[n]}, {'second' * (n in of[1])}, {'first' * (n in of[0])}" for n in either]
+        strata = np.array(kinds)
+        logs = []
+        for weights in recording_weights(strata, 200, rng):
+            sides = []
+            for each in of:
+                known = [(weight, each[n]) for weight, n in zip(weights, either, strict=True) if n in each]
+                sides.append(sum(w * share for w, share in known) / sum(w for w, _ in known))
+            logs.append(np.log((in_bands(sides[0]) + even) / (in_bands(sides[1]) + even)))
+        fewer = min(of, key=len)
+        low, high = interval(
+            np.log(found["comparison_ratio"][place]),
+            np.array(logs),
+            strata[[n in fewer for n in either]],
+            0.95,
+            PLAIN,
+        )
+        np.testing.assert_allclose(found["comparison_ratio_low"][place], np.exp(low), rtol=1e-9)
+        np.testing.assert_allclose(found["comparison_ratio_high"][place], np.exp(high), rtol=1e-9)
 
 
 def test_compare__draws_a_recording_that_holds_both_kinds_once():
     """What recordings do to both of their clips alike cancels: the interval is that of paired differences."""
     clips = kinds_of(30, 2.0)
-    found = regions.compare(clips, BANDS, 1e-6, bootstrap(500))
+    found = regions.compare(clips, Groups(BANDS.bins, 1e-6), bootstrap(500))
     of = [by_recording(clips, "share", chosen) for chosen in (clips.correct, ~clips.correct)]
-    paired = np.array([np.log(in_bands(of[0][n])) - np.log(in_bands(of[1][n])) for n in range(30)])
-    apart = [np.array([np.log(in_bands(share)) for share in each.values()]) for each in of]
-    weights = recording_weights(clips.fold, 500, np.random.default_rng(5))
-    low, high = interval(paired.mean(axis=0), weighted_means(paired, weights), clips.fold, 0.95, PLAIN)
-    np.testing.assert_allclose(found["comparison_ratio_low"][0], np.exp(low), rtol=1e-4)
-    np.testing.assert_allclose(found["comparison_ratio_high"][0], np.exp(high), rtol=1e-4)
-    unpaired = 2 * 1.96 * np.sqrt((apart[0].var(axis=0) + apart[1].var(axis=0)) / 30)
-    assert (high - low < 0.7 * unpaired).all()
+    shares = [np.array([in_bands(share) for share in each.values()]) for each in of]
+    means = [each.mean(axis=0) for each in shares]
+    # To the first order, the log of a ratio of means moves as the difference of both, in units of the means.
+    scaled = [each / mean for each, mean in zip(shares, means, strict=True)]
+    reach = np.log(found["comparison_ratio_high"][0] / found["comparison_ratio_low"][0]) / 2
+    paired = (scaled[0] - scaled[1]).std(axis=0, ddof=1) / np.sqrt(30)
+    np.testing.assert_allclose(reach, stats.t.ppf(0.975, 27) * paired, rtol=0.2)
+    apart = np.sqrt((scaled[0].var(axis=0, ddof=1) + scaled[1].var(axis=0, ddof=1)) / 30)
+    assert (reach < 0.7 * 1.96 * apart).all()
+    np.testing.assert_allclose(found["comparison_ratio"][0], means[0] / means[1], rtol=1e-5)
     assert found["comparison_ratio"][0, 0] > 1.2
     assert (found["comparison_ratio"][0, 1:] < 1).all()
+
+
+def test_compare__is_not_moved_by_noise_that_one_kind_has_more_of():
+    """Clips of one kind are noisier, and there is no other difference: the mean of log ratios would see one."""
+    rng, recording = np.random.default_rng(12), np.repeat(np.arange(1500), 2)
+    first = np.arange(3000) % 2 == 0
+    share = np.where(first[:, None], *(rng.dirichlet(np.full(N_BINS, each), size=3000) for each in (1, 30)))
+    clips = ClassClips(recording, np.arange(1500) % 3, first, np.zeros(3000), {"share": share})
+    found = regions.compare(clips, Groups(BANDS.bins, 0.01), bootstrap(100))
+    np.testing.assert_allclose(found["comparison_ratio"][0], 1, atol=0.06)
+    logs = [
+        np.mean([np.log(in_bands(row) + 0.002) for row in share[chosen]], axis=0) for chosen in (first, ~first)
+    ]
+    assert (np.exp(logs[0] - logs[1]) < 0.95).all()
 
 
 def test_compare__has_as_many_degrees_of_freedom_as_the_rarer_kind():
@@ -281,7 +328,7 @@ def test_compare__has_as_many_degrees_of_freedom_as_the_rarer_kind():
     covered = []
     for seed in range(50):
         clips = replace(class_of(recording, fold, seed), correct=recording >= 4)
-        found = regions.compare(clips, BANDS, 0.1, bootstrap(100, seed))
+        found = regions.compare(clips, GROUPS, bootstrap(100, seed))
         low, high = found["comparison_ratio_low"][0], found["comparison_ratio_high"][0]
         assert np.isfinite(low).all(), "every replicate holds both kinds"
         covered.append((low <= 1) & (high >= 1))
@@ -290,7 +337,7 @@ def test_compare__has_as_many_degrees_of_freedom_as_the_rarer_kind():
 
 def test_compare__of_kinds_without_two_recordings_has_no_interval(clips):
     only = replace(clips, correct=np.ones(40, bool), salience=np.where(clips.recording == 3, 2, 1))
-    found = regions.compare(only, BANDS, 0.1, bootstrap(100))
+    found = regions.compare(only, GROUPS, bootstrap(100))
     assert found["comparison_n_second"].tolist() == [0, 1]
     assert np.isnan(found["comparison_ratio"][0]).all()
     assert np.isfinite(found["comparison_ratio"][1]).all()
@@ -300,7 +347,7 @@ def test_compare__of_kinds_without_two_recordings_has_no_interval(clips):
 
 def test_compare__of_no_clips_is_nan():
     nothing = class_of(np.empty(0, np.int64), np.empty(0, np.int64))
-    found = regions.compare(nothing, BANDS, 0.1, bootstrap(100))
+    found = regions.compare(nothing, GROUPS, bootstrap(100))
     assert found["comparison_ratio"].shape == (2, 3)
     for name, values in found.items():
         assert (values == 0).all() if "_n_" in name else np.isnan(values).all(), name
@@ -322,12 +369,12 @@ def shares_in_time(rng: np.random.Generator, factor: float) -> tuple[np.ndarray,
     return found[0], found[1]
 
 
-EVEN = np.full((3, 1), 0.1 / 3 / (BEFORE + AFTER))
+FLOOR = 0.1
 
 
 def test_in_time__finds_what_was_planted_where_and_when():
     rng = np.random.default_rng(6)
-    found = regions.in_time(shares_in_time(rng, 2.0), EVEN, 10, RECIPE, rng)
+    found = regions.in_time(shares_in_time(rng, 2.0), FLOOR, 10, RECIPE, rng)
     assert found["aligned_p"] == pytest.approx(1 / 201)
     inside = np.zeros((3, BEFORE + AFTER), bool)
     inside[PLACE] = True
@@ -341,8 +388,36 @@ def test_in_time__finds_what_was_planted_where_and_when():
 def test_in_time__finds_nothing_where_nothing_is():
     rng = np.random.default_rng(7)
     recipe = Recipe(100, 0.01, 0.05)
-    found = [regions.in_time(shares_in_time(rng, 1.0), EVEN, 10, recipe, rng) for _ in range(20)]
+    found = [regions.in_time(shares_in_time(rng, 1.0), FLOOR, 10, recipe, rng) for _ in range(20)]
     assert np.mean([each["aligned_p"] <= 0.05 for each in found]) <= 0.2
+
+
+def test_in_time__is_not_moved_by_a_band_that_holds_more_at_all_times():
+    rng = np.random.default_rng(17)
+    share, input_share = shares_in_time(rng, 1.0)
+    share[:, 1] *= 3
+    share /= share.sum(axis=(1, 2), keepdims=True)
+    found = regions.in_time((share, input_share), FLOOR, 10, RECIPE, rng)
+    assert found["aligned_p"] > 0.05
+    np.testing.assert_allclose(found["aligned_ratio"], 1, atol=0.25)
+
+
+def test_in_time__finds_nothing_in_noise_alone():
+    """Relevance is input times noise, alike everywhere: skewed differences, and ratios near one."""
+    recipe, wrong, ratios, flips = Recipe(100, 0.01, 0.05), [], [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        inputs = rng.gamma(5, size=(14, 3, BEFORE + AFTER))
+        relevance = inputs * np.exp(rng.normal(size=inputs.shape))
+        share, input_share = (each / each.sum(axis=(1, 2), keepdims=True) for each in (relevance, inputs))
+        found = regions.in_time((share, input_share), FLOOR, 10, recipe, rng)
+        wrong.append(found["aligned_p"] <= 0.05)
+        ratios.append(found["aligned_ratio"])
+        within = [each / each.sum(axis=2, keepdims=True) for each in (share, input_share)]
+        flips.append(permuted(OneSample(within[0] - within[1]), recipe, rng).p <= 0.05)
+    assert np.mean(wrong) <= 0.1
+    assert np.mean(flips) > 0.3
+    assert np.mean(ratios) == pytest.approx(1, abs=0.01)
 
 
 def test_in_time__equals_loops_over_cells_and_knows_what_too_few_reach():
@@ -354,7 +429,7 @@ def test_in_time__equals_loops_over_cells_and_knows_what_too_few_reach():
     for each in (share, input_share):
         each[np.broadcast_to(past[:, None], each.shape)] = np.nan
     share[0] = np.nan
-    found = regions.in_time((share, input_share), EVEN, 14, RECIPE, rng)
+    found = regions.in_time((share, input_share), FLOOR, 14, RECIPE, rng)
     few = 0
     for band, frame in np.ndindex(3, BEFORE + AFTER):
         of = [
@@ -365,14 +440,19 @@ def test_in_time__equals_loops_over_cells_and_knows_what_too_few_reach():
         cell = band, frame
         assert found["aligned_n_recordings"][cell] == len(of)
         assert found["aligned_share"][cell] == pytest.approx(np.mean([one for one, _ in of]))
-        logs = [np.log((one + EVEN[band, 0]) / (other + EVEN[band, 0])) for one, other in of]
+        within = [
+            (one / np.nansum(share[n, band]), other / np.nansum(input_share[n, band]))
+            for n, (one, other) in zip(np.flatnonzero(np.isfinite(share[:, band, frame])), of, strict=True)
+        ]
+        differences = [one - other for one, other in within]
         if len(of) < 14:
             few += 1
             for name in ("aligned_ratio", "aligned_t", "aligned_cluster_p"):
                 assert np.isnan(found[name][cell])
         else:
-            t = np.mean(logs) / (np.std(logs, ddof=1) / np.sqrt(len(logs)))
-            assert found["aligned_ratio"][cell] == pytest.approx(np.exp(np.mean(logs)))
+            t = np.mean(differences) / (np.std(differences, ddof=1) / np.sqrt(len(of)))
+            first, second = (np.mean(each) + FLOOR / (BEFORE + AFTER) for each in zip(*within, strict=True))
+            assert found["aligned_ratio"][cell] == pytest.approx(first / second)
             assert found["aligned_t"][cell] == pytest.approx(t)
     assert 0 < few < 3 * (BEFORE + AFTER)
 
@@ -381,9 +461,9 @@ def test_in_time__equals_loops_over_cells_and_knows_what_too_few_reach():
 def test_in_time__of_too_few_recordings_makes_no_test(n):
     rng = np.random.default_rng(9)
     share, input_share = shares_in_time(rng, 2.0)
-    found = regions.in_time((share[:n], input_share[:n]), EVEN, 10, RECIPE, rng)
+    found = regions.in_time((share[:n], input_share[:n]), FLOOR, 10, RECIPE, rng)
     assert (found["aligned_n_recordings"] == n).all()
     for name in ("aligned_p", "aligned_t", "aligned_cluster_p", "aligned_ratio"):
         assert np.isnan(found[name]).all(), name
     assert np.isfinite(found["aligned_share"]).all() == (n > 0)
-    assert found["aligned_t"].shape == regions.aligned_shape(BANDS)
+    assert found["aligned_t"].shape == (3, BEFORE + AFTER)

@@ -165,6 +165,13 @@ def test_flipped_signs__would_not_hold_alone(found: dict[str, np.ndarray]):
     assert (found[error_rates.FLIPS] <= found[INPUT_NOISY]).all()
 
 
+def test_shares_against_the_rest__hold_their_level_where_noise_is_alike_or_less(few: Layout):
+    found = error_rates.simulate_noises(few, ICC, 20, rng())
+    assert list(found) == ["noise x 1", "noise x 0.67", "noise x 1.5", "noise x 2"]
+    for p in list(found.values())[:2]:
+        assert_nominal(p <= ALPHA, ALPHA)
+
+
 @pytest.mark.parametrize("scenario", [INPUT, REST])
 def test_tests_of_clips__do_not(found: dict[str, np.ndarray], scenario: str):
     # What the tests above would look like if they could fail.

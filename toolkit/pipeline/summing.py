@@ -303,9 +303,9 @@ def _aligned(source: _Source, of_class: _Class) -> Figures:
     """Return what can be said of time, which is told from the onset."""
     clips, settings = of_class.clips, source.job.settings
     share, input_share = (clips.means(name, clips.correct) for name in ("aligned", "aligned_input"))
-    even = settings.share_floor * source.bands.bins.mean(axis=1)[:, None] / share.shape[-1]
-    rng = source.rng(of_class.label, "time")
-    return regions.in_time((share, input_share), even, settings.minimum_recordings, recipe_of(settings), rng)
+    shares, rng = (share, input_share), source.rng(of_class.label, "time")
+    recipe = recipe_of(settings)
+    return regions.in_time(shares, settings.share_floor, settings.minimum_recordings, recipe, rng)
 
 
 def _contrasted(source: _Source, of_class: _Class) -> Figures:

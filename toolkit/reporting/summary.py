@@ -1,14 +1,13 @@
 """The verdicts of a store as a table of plain text, for the end of a command."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from toolkit.reporting.evidence import BandShares, Evidence, read_evidence
+from toolkit.reporting.evidence import Evidence, read_evidence
 from toolkit.reporting.verdicts import verdict
-from toolkit.reporting.wording import p_number, words
+from toolkit.reporting.wording import p_number, percent, words
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,16 @@ def verdict_table(store: Path, composite: str | None = None) -> Table:
     Returns
     -------
     Class, representation, recordings (with correctly classified clips, and all if these were compared with
-    other classes), verdict, corrected p of both contrasts; of synthetic clips also the bands in which the
-    labelled object is densest, which a verdict should name.
+    other classes), verdict, corrected p of both contrasts; of synthetic clips also the share of cells, in the
+    bands with more relevance, in which the labelled object is louder than the background.
     """
     found = read_evidence(store)
     wanted = composite or next((evidence.composite for evidence in found), "")
     shown = [evidence for evidence in found if evidence.composite == wanted]
-    has_object = any(_densest(evidence.bands) for evidence in shown)
+    has_object = any(_is_known(evidence) for evidence in shown)
     header = ("class", "representation", "recordings", "verdict", "p input", "p other classes")
     rows = tuple((*_row(evidence), *([_object(evidence)] if has_object else [])) for evidence in shown)
-    return Table((*header, *(["object is densest in"] if has_object else [])), rows)
+    return Table((*header, *(["cells of the object there"] if has_object else [])), rows)
 
 
 def _row(evidence: Evidence) -> tuple[str, ...]:
@@ -57,11 +56,14 @@ def _row(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _object(evidence: Evidence) -> str:
-    return ", ".join(_densest(evidence.bands)) or "–"
+    """Return how much of the bands with more relevance is the object's, and of all bands on average."""
+    density = {band.band: band.object_density for band in evidence.bands}
+    named = dict.fromkeys(test.band for each in (evidence.input, evidence.rest) for test in each.named(1))
+    if not named:
+        return "–"
+    of_bands = ", ".join(f"{band}: {percent(density[band])}" for band in named)
+    return f"{of_bands} (mean of bands {percent(float(np.mean([*density.values()])))})"
 
 
-def _densest(bands: Sequence[BandShares]) -> list[str]:
-    """Return the bands that hold at least half as much of the object as the densest; none where not known."""
-    density = np.nan_to_num([band.object_density for band in bands])
-    most = density.max(initial=0)
-    return [band.band for band, value in zip(bands, density, strict=True) if most > 0 and 2 * value >= most]
+def _is_known(evidence: Evidence) -> bool:
+    return all(np.isfinite(band.object_density) for band in evidence.bands)

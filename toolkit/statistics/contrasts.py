@@ -7,8 +7,8 @@ class are set against all others; memberships are exchanged within folds.
 
 What is tested are differences of shares, and what is told are ratios of mean shares, with intervals on the
 logarithmic scale. Not means of log ratios: relevance is noisier than input, and the mean of a logarithm falls
-with noise, so that every band would seem to hold less relevance than input. Differences from the input are
-skewed, so that flipped signs alone find too much; recordings drawn anew from values less their mean must agree.
+with noise, so that every band would seem to hold less relevance than input. Differences of shares are skewed:
+flipped signs, and exchange with classes of another spread, find too much, and a bootstrap of t must agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,10 +23,12 @@ from toolkit.statistics.permutation import (
     OneSample,
     Recipe,
     Resampled,
+    ResampledAgainstRest,
     centred,
     holm,
     inclusion,
     largest_t,
+    p_by_threshold,
     test,
     threshold_of,
 )
@@ -109,7 +111,8 @@ class Contrast:
     def designs(self, groups: Groups) -> tuple[Design, ...]:
         """Return what tests take: the statistic, and the ways of drawing that must agree."""
         if self.members is not None:
-            return (AgainstRest(groups.of(self.share), self.members, self.fold),)
+            of_rest = groups.of(self.share), self.members, self.fold
+            return AgainstRest(*of_rest), ResampledAgainstRest(*of_rest)
         difference = self.difference(groups)
         return OneSample(difference), Resampled(difference)
 
@@ -253,14 +256,14 @@ def tests(contrast: Contrast, recipe: Recipe, bootstrap: Bootstrap) -> dict[str,
     (by_bin, *also), rng = contrast.designs(contrast.bins), bootstrap.rng
     tested = test(by_bin, recipe, rng, *also)
     weights = recording_weights(contrast.strata, bootstrap.n_replicates, rng)
-    by_threshold = [test(by_bin, _by_mass(recipe, p), rng, *also).p for p in THRESHOLDS]
+    by_threshold = p_by_threshold(by_bin, THRESHOLDS, recipe.n_permutations, rng, *also)
     by_mass = (
         tested if recipe.statistic == "mass" else test(by_bin, _by_mass(recipe, recipe.cluster_p), rng, *also)
     )
     band_t, band_p = band_test(contrast, recipe.n_permutations, rng)
     return {
         "p": np.array(tested.p),
-        "p_by_threshold": np.array(by_threshold),
+        "p_by_threshold": by_threshold,
         "bin_t": tested.t,
         "bin_p": tested.cell_p,
         "bin_cluster": tested.cluster.astype(np.int64),

@@ -1,11 +1,14 @@
 """Tests by permutation with recordings as the unit, and what they say of bins, bands and regions.
 
-Three designs. ``OneSample``: values of recordings against zero; under the hypothesis their signs may be flipped
-where they are as often above as below. ``Resampled``: the same, with recordings drawn with replacement from
-values less their mean, which holds for skewed values too and is strict where recordings are few.
+Two designs. ``OneSample``: values of recordings against zero; under the hypothesis their signs may be flipped
+if they are as often above as below.
 ``AgainstRest``: recordings of a class against all others; under it, who belongs to the class may be
 exchanged within each stratum (fold), so that what a fold's network does to all of its recordings cancels.
-All use studentised statistics, which hold when spreads differ and not only when recordings are exchangeable.
+
+Flipping and exchange suppose symmetric values, or equal spreads. ``Resampled`` and ``ResampledAgainstRest`` do
+not: they draw recordings with replacement from values less their mean, and are strict where recordings are few.
+Asked together with the others (``test(design, ..., *also)``), they keep skewed values from looking like
+effects. All use studentised statistics.
 
 Neighbouring cells beyond a threshold form clusters of one sign. Their mass (sum of |t|) is compared with the
 largest mass of every permutation: the p of a cluster says that something differs somewhere, not where it
@@ -21,7 +24,7 @@ from what the hypothesis says.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -31,6 +34,8 @@ from scipy import ndimage, stats
 
 _CELLS_AT_ONCE = 1 << 19
 _EXTENT_POWER, _HEIGHT_POWER, _HEIGHT_STEP = 0.5, 2.0, 0.2
+_MOST_HEIGHT = 100.0
+"""Beyond, t counts as this: draws that hold one recording only have no spread, and heights without end."""
 _LEAST_VARIANCE = 1e-12
 """As a share of the mean square: below, differences of values are rounding."""
 _ROUNDING = 1e-9
@@ -117,7 +122,7 @@ class OneSample:
 
 @dataclass(frozen=True)
 class Resampled(OneSample):
-    """Values of recordings against zero, by the bootstrap of t (Hall & Wilson 1991)."""
+    """Values of recordings against zero, by the bootstrap of t."""
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return how often each recording is drawn, shape (draw, recording)."""
@@ -183,6 +188,29 @@ class AgainstRest:
     @cached_property
     def _powers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return _powers(centred(self.values, self.strata))
+
+
+@dataclass(frozen=True)
+class ResampledAgainstRest(AgainstRest):
+    """Recordings of a class against all others, by the bootstrap of t."""
+
+    def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Return how often each recording is drawn, of the class and of the others, shape (draw, recording)."""
+        drawn = np.zeros((n, len(self.values)))
+        for part in (self.members, ~self.members):
+            size = int(part.sum())
+            drawn[:, part] = rng.multinomial(size, np.full(size, 1 / size), size=n)
+        return drawn
+
+    def null(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Return t of recordings drawn with replacement, values less their side's mean, shape (draw, ...)."""
+        alike = self._alike
+        return alike.t(alike.observed[None], self.draws(n, rng))
+
+    @cached_property
+    def _alike(self) -> AgainstRest:
+        values = centred(centred(self.values, self.strata), self.members)
+        return AgainstRest(values, self.members, np.zeros(len(values)))
 
 
 @dataclass(frozen=True)
@@ -278,6 +306,37 @@ def largest_t(
     return observed, _largest_p(np.abs(observed), null)
 
 
+def p_by_threshold(
+    design: Design,
+    cluster_p: Sequence[float],
+    n_permutations: int,
+    rng: np.random.Generator,
+    *also: Design,
+) -> np.ndarray:
+    """Return the p of a test by cluster mass for each of several thresholds, shape (threshold,).
+
+    Parameters
+    ----------
+    design, also
+        As in ``test``.
+    cluster_p
+        Two-sided p of one cell from which on it counts for a cluster.
+    n_permutations, rng
+        Draws, which all thresholds share.
+    """
+    thresholds = [threshold_of(design, p) for p in cluster_p]
+    observed = design.t(design.observed[None])
+    masses = np.array([largest_mass(observed, threshold)[0] for threshold in thresholds])
+    found = []
+    for each in (design, *also):
+        of_blocks = [
+            [largest_mass(t, threshold) for threshold in thresholds] for t in _blocks(each, n_permutations, rng)
+        ]
+        null = [np.concatenate(of_threshold) for of_threshold in zip(*of_blocks, strict=True)]
+        found.append([p_values(mass, of) for mass, of in zip(masses, null, strict=True)])
+    return np.asarray(np.max(found, axis=0))
+
+
 def inclusion(design: Design, tested: Tested, threshold: float, weights: np.ndarray) -> np.ndarray:
     """Return how often a cell lies in a cluster beyond the critical mass if recordings are drawn anew.
 
@@ -343,6 +402,7 @@ def largest_mass(t: np.ndarray, threshold: float) -> np.ndarray:
 
 def enhanced(t: np.ndarray) -> np.ndarray:
     """Return threshold-free enhancement of every cell, signed: extent^0.5 * height^2 summed over heights."""
+    t = np.clip(t, -_MOST_HEIGHT, _MOST_HEIGHT)
     total = np.zeros_like(t)
     for step in range(1, math.ceil(np.abs(t).max(initial=0) / _HEIGHT_STEP)):
         height = step * _HEIGHT_STEP

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.statistics.agreement import correlation, leave_one_out
-from toolkit.statistics.alignment import AFTER, BEFORE
 from toolkit.statistics.bootstrap import (
     PLAIN,
     SHARE,
@@ -188,40 +187,44 @@ def _compared(
 
 def in_time(
     shares: tuple[np.ndarray, np.ndarray],
-    even: np.ndarray,
+    floor: float,
     minimum_recordings: int,
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Return how relevance and input are spread over bands and time from the onset, and where they differ.
+    """Return how relevance and input are spread over time from the onset, and when they differ.
+
+    Compared is within each band: of the relevance in the band, the share at a time, with the same of the input.
+    A band that holds more relevance at all times makes no difference here.
 
     Parameters
     ----------
     shares
         Of relevance and of input, shape (recording, band, frame), adding up to one; NaN past what was recorded.
-    even
-        What is added to each share before ratios, shape (band, 1).
+    floor
+        Added to mean shares before ratios, in units of an even spread over the frames of a band.
     minimum_recordings
         Fewer are no sample: such cells are left out, and without any other there is no test.
     recipe, rng
         How the test is made.
     """
-    share, input_share = shares
-    known = np.isfinite(share) & np.isfinite(input_share)
+    within = [_within_bands(each) for each in shares]
+    known = np.isfinite(within).all(axis=0)
     n = known.sum(axis=0)
     enough = n >= minimum_recordings
-    means = [mean(np.where(known & enough, each, np.nan)) for each in shares]
+    share, input_share = (mean(np.where(known & enough, each, np.nan)) for each in within)
+    even = floor / n.shape[1]
     figures = {
         "aligned_n_recordings": n.astype(np.int64),
-        "aligned_share": mean(share),
-        "aligned_input_share": mean(input_share),
-        "aligned_ratio": (means[0] + even) / (means[1] + even),
+        "aligned_share": mean(shares[0]),
+        "aligned_input_share": mean(shares[1]),
+        "aligned_ratio": (share + even) / (input_share + even),
     }
     if not enough.any():
         nothing = np.full(n.shape, np.nan)
         return {**figures, "aligned_t": nothing, "aligned_cluster_p": nothing, "aligned_p": np.array(np.nan)}
     # Cells that few recordings reach have no say, so that chance in them does not set the bar for all.
-    difference = np.where(known & enough, share - input_share, np.nan)
+    difference = np.where(known & enough, within[0] - within[1], np.nan)
     tested = test(OneSample(difference), recipe, rng, Resampled(difference))
     return {
         **figures,
@@ -231,9 +234,10 @@ def in_time(
     }
 
 
-def aligned_shape(bands: Bands) -> tuple[int, int]:
-    """Return the shape of what ``in_time`` takes of one recording: (band, frame)."""
-    return len(bands.bins), BEFORE + AFTER
+def _within_bands(shares: np.ndarray) -> np.ndarray:
+    """Return shares of what a band holds by frame, of shares shaped (recording, band, frame)."""
+    total = np.nansum(shares, axis=2, keepdims=True)
+    return np.divide(shares, total, out=np.full(shares.shape, np.nan), where=total > 0)
 
 
 def _ratio(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -276,13 +276,13 @@ _ALIGNED = (
         "aligned_ratio",
         _BY_TIME,
         "ratio of shares",
-        "Mean share of relevance, divided by the mean share of input.",
+        "Share of the band's relevance at that time, divided by the same share of its input.",
     ),
     _figure(
-        "aligned_t", _BY_TIME, "t", "Student's t of the difference of shares; NaN where recordings are too few."
+        "aligned_t", _BY_TIME, "t", "Student's t of the difference of both; NaN where recordings are too few."
     ),
     _figure("aligned_cluster_p", _BY_TIME, "p of the cluster", "Of the cluster that the cell is in."),
-    _figure("aligned_p", _BY_CLASS, "p", "That relevance nowhere differs from input."),
+    _figure("aligned_p", _BY_CLASS, "p", "That relevance is spread over time as input is, in every band."),
     _figure("aligned_p_holm", _BY_CLASS, "corrected p", "Corrected for all classes after Holm."),
 )
 _BY_COMPARISON = ("class_name", "comparison")
