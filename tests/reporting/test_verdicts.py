@@ -49,8 +49,8 @@ def test_verdict__names_bands_with_all_that_they_rest_on():
     assert found.sentences == (
         "Among correctly classified clips (74 recordings), relevance is spread over frequency otherwise than "
         "the network's input (corrected p < 0.001).",
-        "More than its share of input: 1-2 kHz (50 % of positive relevance, 25 % of input, in the typical "
-        "recording 1.9 times, 95 % interval 1.7 to 2.1; corrected p = 0.004; 9 of 10 folds on the same side; "
+        "More than its share of input: 1-2 kHz (50 % of positive relevance, 25 % of input: 1.9 times, "
+        "95 % interval 1.7 to 2.1; corrected p = 0.004; 9 of 10 folds on the same side; "
         "1.8 times or more with any one fold left out).",
         "Less than its share of input, as in every class: 2-4 kHz (0.50 times).",
         f"{NOT_REST}relevance is spread over frequency otherwise (corrected p = 0.012).",
@@ -194,9 +194,9 @@ def test_verdict__says_what_maps_explain(target, said):
 def test_verdict__speaks_of_time_only_where_the_test_does():
     late = InTime(0.0123, 0.25, ("1-2 kHz", "2-4 kHz"))
     said = (
-        "Exploratory: counted from the onset of each clip's loudest event, cells in which relevance exceeds "
-        "input lie about 0.2 s after it, around 1-2 kHz and 2-4 kHz (corrected p = 0.012 that it differs in "
-        "any band at any time; times were not tested against each other)."
+        "Exploratory: counted from the onset of each clip's loudest event, more of the relevance than of the "
+        "input of 1-2 kHz and 2-4 kHz comes about 0.2 s after it (corrected p = 0.012 that time makes a "
+        "difference in any band)."
     )
     assert sentences(contrasts=NOTHING, in_time=late)[2] == said
     for silent in (replace(late, p=0.06), replace(late, when_s=NAN), replace(late, p=NAN)):

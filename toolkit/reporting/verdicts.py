@@ -245,7 +245,7 @@ def _in_full(band: BandTest, evidence: Evidence, shares: BandShares | None) -> s
     ratio = f"{times(band.ratio.value)} times"
     if shares is not None and not math.isnan(shares.share.value + shares.input_share):
         held = f"{percent(shares.share.value)} of positive relevance, {percent(shares.input_share)} of input"
-        ratio = f"{held}, in the typical recording {ratio}"
+        ratio = f"{held}: {ratio}"
     if limits(band.ratio):
         ratio += f", {100 * evidence.limits.confidence:g} % interval {limits(band.ratio, 1)}"
     found = [ratio]
@@ -290,9 +290,9 @@ def _in_time(evidence: Evidence) -> list[str]:
         return []
     side = "before" if time.when_s < 0 else "after"
     return [
-        "Exploratory: counted from the onset of each clip's loudest event, cells in which relevance exceeds "
-        f"input lie about {abs(time.when_s):.1f} s {side} it, around {listed(time.bands)} (corrected "
-        f"{p_value(time.p)} that it differs in any band at any time; times were not tested against each other)."
+        "Exploratory: counted from the onset of each clip's loudest event, more of the relevance than of the "
+        f"input of {listed(time.bands)} comes about {abs(time.when_s):.1f} s {side} it (corrected "
+        f"{p_value(time.p)} that time makes a difference in any band)."
     ]
 
 
