@@ -101,7 +101,7 @@ def test_statistics__every_variable_says_what_it_is(finished):
         for group in tree.subtree
         if group.path.startswith(("/statistics/", "/training/")) and group.data_vars
     ]
-    assert len(groups) == 8
+    assert len(groups) == 16  # four of maps: recordings, regions; agreement; two of networks
     for group in groups:
         for name, variable in group.variables.items():
             assert {"long_name", "units", "description"} <= variable.attrs.keys(), (group.path, name)
@@ -200,7 +200,7 @@ def test_run_json__says_what_made_the_run(finished):
 
 def test_force__computes_the_named_stage_again_to_the_same_bytes(copy, finished, toolkit):
     done = toolkit("statistics", "--force", "--out", copy)
-    assert last_line(done) == "exit 0: done; 6 steps"
+    assert last_line(done) == "exit 0: done; 10 steps"
     assert_same_bytes(copy, finished)
 
 
