@@ -28,8 +28,8 @@ from toolkit.statistics.permutation import (
     holm,
     inclusion,
     largest_t,
-    p_by_threshold,
     test,
+    tested_together,
     threshold_of,
 )
 
@@ -253,24 +253,24 @@ def by_fold(contrast: Contrast, folds: Sequence[int]) -> dict[str, np.ndarray]:
 
 def tests(contrast: Contrast, recipe: Recipe, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
     """Return what tests say of bins, clusters of bins, and bands."""
-    (by_bin, *also), rng = contrast.designs(contrast.bins), bootstrap.rng
-    tested = test(by_bin, recipe, rng, *also)
+    bins, rng = contrast.bins, bootstrap.rng
+    together = Groups(np.concatenate([bins.bins, contrast.bands.bins]), bins.floor)
+    design, *also = contrast.designs(together)
+    found = tested_together(design, len(bins.bins), recipe, THRESHOLDS, rng, *also)
+    by_bin, *others = contrast.designs(bins)
+    tested = found.touching if recipe.statistic == "mass" else test(by_bin, recipe, rng, *others)
     weights = recording_weights(contrast.strata, bootstrap.n_replicates, rng)
-    by_threshold = p_by_threshold(by_bin, THRESHOLDS, recipe.n_permutations, rng, *also)
-    by_mass = (
-        tested if recipe.statistic == "mass" else test(by_bin, _by_mass(recipe, recipe.cluster_p), rng, *also)
-    )
-    band_t, band_p = band_test(contrast, recipe.n_permutations, rng)
+    threshold = threshold_of(by_bin, recipe.cluster_p)
     return {
         "p": np.array(tested.p),
-        "p_by_threshold": by_threshold,
+        "p_by_threshold": found.p_by_threshold,
         "bin_t": tested.t,
         "bin_p": tested.cell_p,
         "bin_cluster": tested.cluster.astype(np.int64),
         "bin_cluster_p": tested.p_by_cell,
-        "bin_inclusion": inclusion(by_bin, by_mass, threshold_of(by_bin, recipe.cluster_p), weights),
-        "band_t": band_t,
-        "band_p": band_p,
+        "bin_inclusion": inclusion(by_bin, found.touching, threshold, weights),
+        "band_t": found.apart_t,
+        "band_p": found.apart_p,
     }
 
 
@@ -356,7 +356,3 @@ def _log_ratio_within(contrast: Contrast, inside: np.ndarray) -> np.ndarray:
 def _outermost(effects: np.ndarray, of: Callable[..., np.ndarray]) -> np.ndarray:
     known = effects[np.isfinite(effects).all(axis=1)]
     return of(known, axis=0) if len(known) else np.full(effects.shape[1], np.nan)
-
-
-def _by_mass(recipe: Recipe, cluster_p: float) -> Recipe:
-    return Recipe(recipe.n_permutations, cluster_p, recipe.alpha)

@@ -279,17 +279,18 @@ def test(design: Design, recipe: Recipe, rng: np.random.Generator, *also: Design
             masses.append(_most(enhanced(t)) if enhance else largest_mass(t, threshold))
         null_t.append(np.concatenate(largest))
         null_mass.append(np.concatenate(masses))
-    critical = max(float(np.quantile(mass, 1 - recipe.alpha)) for mass in null_mass)
+    if not enhance:
+        return _by_mass(observed, threshold, null_t, null_mass, recipe.alpha)
     # Without a threshold, what stands for clusters are neighbours that are each beyond what is critical.
-    labels, sums, _ = clusters(height, critical if enhance else threshold)
-    cluster_p = _largest_p(_peaks(height, labels, len(sums)) if enhance else np.abs(sums), null_mass)
+    critical = _critical(null_mass, recipe.alpha)
+    labels, sums, _ = clusters(height, critical)
     return Tested(
         t=observed[0],
         cell_p=_largest_p(np.abs(observed[0]), null_t),
         cluster=labels[0],
         cluster_t=_sums_of(observed, labels, len(sums)),
-        cluster_p=cluster_p,
-        p=float((_largest_p(np.abs(height), null_mass) if enhance else cluster_p).min(initial=1)),
+        cluster_p=_largest_p(_peaks(height, labels, len(sums)), null_mass),
+        p=float(_largest_p(np.abs(height), null_mass).min(initial=1)),
         critical=critical,
     )
 
@@ -306,35 +307,61 @@ def largest_t(
     return observed, _largest_p(np.abs(observed), null)
 
 
-def p_by_threshold(
+@dataclass(frozen=True)
+class Together:
+    """What tests say that share their draws."""
+
+    touching: Tested
+    """Of the cells that are neighbours, by cluster mass."""
+    p_by_threshold: np.ndarray
+    """Of the same with other thresholds, shape (threshold,)."""
+    apart_t: np.ndarray
+    apart_p: np.ndarray
+    """Of the cells that are no neighbours, corrected over them by the largest |t|, shape (cell,) each."""
+
+
+def tested_together(
     design: Design,
-    cluster_p: Sequence[float],
-    n_permutations: int,
+    n_touching: int,
+    recipe: Recipe,
+    others: Sequence[float],
     rng: np.random.Generator,
     *also: Design,
-) -> np.ndarray:
-    """Return the p of a test by cluster mass for each of several thresholds, shape (threshold,).
+) -> Together:
+    """Test neighbouring cells by cluster mass and other cells one by one, all from the same draws.
 
     Parameters
     ----------
     design, also
-        As in ``test``.
-    cluster_p
-        Two-sided p of one cell from which on it counts for a cluster.
-    n_permutations, rng
-        Draws, which all thresholds share.
+        As in ``test``; values of shape (recording, cell).
+    n_touching
+        How many cells, the first ones, are neighbours.
+    recipe, rng
+        As in ``test``; the statistic is the mass.
+    others
+        Cluster-forming p of the tests besides that of the recipe.
     """
-    thresholds = [threshold_of(design, p) for p in cluster_p]
+    thresholds = [threshold_of(design, p) for p in (recipe.cluster_p, *others)]
     observed = design.t(design.observed[None])
-    masses = np.array([largest_mass(observed, threshold)[0] for threshold in thresholds])
-    found = []
+    nulls: list[list[np.ndarray]] = []
     for each in (design, *also):
-        of_blocks = [
-            [largest_mass(t, threshold) for threshold in thresholds] for t in _blocks(each, n_permutations, rng)
+        parts = [
+            [_most(t[:, :n_touching]), _most(t[:, n_touching:])]
+            + [largest_mass(t[:, :n_touching], threshold) for threshold in thresholds]
+            for t in _blocks(each, recipe.n_permutations, rng)
         ]
-        null = [np.concatenate(of_threshold) for of_threshold in zip(*of_blocks, strict=True)]
-        found.append([p_values(mass, of) for mass, of in zip(masses, null, strict=True)])
-    return np.asarray(np.max(found, axis=0))
+        nulls.append([np.concatenate(part) for part in zip(*parts, strict=True)])
+    null_t, null_apart, null_mass, *null_others = ([*of] for of in zip(*nulls, strict=True))
+    touching, apart = observed[:, :n_touching], observed[0, n_touching:]
+    masses = [largest_mass(touching, threshold) for threshold in thresholds[1:]]
+    return Together(
+        touching=_by_mass(touching, thresholds[0], null_t, null_mass, recipe.alpha),
+        p_by_threshold=np.array([
+            _largest_p(mass, null)[0] for mass, null in zip(masses, null_others, strict=True)
+        ]),
+        apart_t=apart,
+        apart_p=_largest_p(np.abs(apart), null_apart),
+    )
 
 
 def inclusion(design: Design, tested: Tested, threshold: float, weights: np.ndarray) -> np.ndarray:
@@ -443,6 +470,26 @@ def centred(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
         moved[inside] -= mean.reshape(moved.shape[1:])
     moved[np.abs(moved) < _ROUNDING * np.abs(values)] = 0
     return moved
+
+
+def _by_mass(
+    observed: np.ndarray, threshold: float, null_t: list[np.ndarray], null_mass: list[np.ndarray], alpha: float
+) -> Tested:
+    labels, sums, _ = clusters(observed, threshold)
+    cluster_p = _largest_p(np.abs(sums), null_mass)
+    return Tested(
+        t=observed[0],
+        cell_p=_largest_p(np.abs(observed[0]), null_t),
+        cluster=labels[0],
+        cluster_t=sums,
+        cluster_p=cluster_p,
+        p=float(cluster_p.min(initial=1)),
+        critical=_critical(null_mass, alpha),
+    )
+
+
+def _critical(null_mass: list[np.ndarray], alpha: float) -> float:
+    return max(float(np.quantile(mass, 1 - alpha)) for mass in null_mass)
 
 
 def _largest_p(observed: np.ndarray, nulls: list[np.ndarray]) -> np.ndarray:
