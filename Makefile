@@ -49,7 +49,7 @@ bench-lrp: $(READY)  ## Time relevance maps against innvestigate and other tools
 	$(BIN)/python -m benchmarks.lrp $(if $(RUN),--run $(RUN))
 
 .PHONY: simulate
-simulate: $(READY)  ## Simulate false alarms, coverage and power of the statistics, 20 minutes (QUICK=1: one).
+simulate: $(READY)  ## Simulate false alarms, coverage and power of the statistics, half an hour (QUICK=1: a minute).
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.simulate $(if $(QUICK),--quick)
 
 .PHONY: bench-statistics
