@@ -74,6 +74,12 @@ def is_running(process: int) -> bool:
     return state not in {"Z", "X"}
 
 
+def is_stopped(process: int) -> bool:
+    """Tell whether all threads of a process stand still: a signal to stop reaches one, which stops the others."""
+    states = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{process}/task").glob("*/stat")]
+    return bool(states) and all(state.rpartition(")")[2].split()[0] == "T" for state in states)
+
+
 def write_owner(folder: Path, *, silent_s: float) -> lock.Owner:
     started = "2024-01-01T12:00:00+00:00"
     owner = lock.Owner(RUN_ID, COMMAND, "machine-one", 4321, started, time.time() - silent_s)
@@ -202,6 +208,7 @@ def test_hold__lasts_as_long_as_a_worker_of_a_killed_run(tmp_path: Path, start: 
     worker = int(run.stdout.readline())
     os.kill(worker, signal.SIGSTOP)
     try:
+        assert wait_until(lambda: is_stopped(worker), within_s=20)
         run.send_signal(signal.SIGKILL)
         run.wait()
         assert lock.is_held(folder)
