@@ -75,7 +75,7 @@ def is_running(process: int) -> bool:
 
 
 def is_stopped(process: int) -> bool:
-    """Tell whether all threads of a process stand still: a signal to stop reaches one, which stops the others."""
+    """Tell whether all threads of a process stand still; a signal to stop reaches one, which stops others."""
     states = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{process}/task").glob("*/stat")]
     return bool(states) and all(state.rpartition(")")[2].split()[0] == "T" for state in states)
 

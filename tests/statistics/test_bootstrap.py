@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from toolkit.statistics import bootstrap
 from toolkit.statistics.bootstrap import (
     CORRELATION,
     PLAIN,
     SHARE,
+    Bootstrap,
     Scale,
     collapsed,
     degrees_of_freedom,
@@ -135,6 +137,21 @@ def test_recording_weights__give_a_stratified_mean_its_variance():
     expected = sum(len(inside) * inside.var(ddof=1) for inside in of_strata) / len(values) ** 2
     assert means.mean() == pytest.approx(values.mean(), abs=5 * np.sqrt(expected / N_REPLICATES))
     assert means.var() == pytest.approx(expected, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "sizes"), [(1000, [50]), (70, [10] * 5), (77, [11, 11, 11, 11, 6]), (1, [1] * 50)]
+)
+def test_replicates__are_drawn_in_blocks_that_hold_so_many_weights(
+    at_once: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bootstrap, "_WEIGHTS_AT_ONCE", at_once)
+    strata = np.array([1, 1, 1, 1, 2, 2, 2])
+    blocks = list(bootstrap.blocks_of_weights(strata, Bootstrap(50, 0.95, rng())))
+    assert [len(block) for block in blocks] == sizes
+    together = bootstrap.replicates(lambda weights: weights, strata, Bootstrap(50, 0.95, rng()))
+    np.testing.assert_array_equal(together, np.concatenate(blocks))
+    np.testing.assert_allclose(together[:, :4].sum(axis=1), 4)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 2)])

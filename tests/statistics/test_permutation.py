@@ -613,7 +613,7 @@ def test_inclusion__is_certain_inside_open_at_edges_and_rare_outside():
     design = OneSample(values)
     tested = permuted(design, Recipe(1000, 0.01, 0.05), rng())
     weights = rng(1).multinomial(59, np.full(60, 1 / 60), size=1000) * (60 / 59)
-    included = inclusion(design, tested, threshold_of(design, 0.01), weights)
+    included = inclusion(design, tested, threshold_of(design, 0.01), (weights[:300], weights[300:]))
     assert included[28:37].min() > 0.98
     assert max(included[:12].max(), included[52:].max()) < 0.1
     assert ((included > 0.2) & (included < 0.8)).any()

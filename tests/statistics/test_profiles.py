@@ -196,6 +196,16 @@ def test_recording_means__of_numbers_have_one_number_for_each_recording():
     np.testing.assert_array_equal(found, [2, 5, np.nan])
 
 
+def test_recording_means__do_not_depend_on_how_many_clips_come_at_a_time():
+    draw = np.random.default_rng(4)
+    values, recording = draw.normal(size=(40, 3, 2)), draw.integers(0, 5, size=40)
+    values[draw.random(values.shape) < 0.3] = np.nan
+    means = profiles.RecordingMeans(6, (3, 2))
+    for part in np.array_split(np.arange(40), 7):
+        means.add(values[part], recording[part])
+    np.testing.assert_allclose(means.means, profiles.recording_means(values, recording, 6), rtol=1e-12)
+
+
 def test_recording_means__do_not_depend_on_how_many_copies_a_clip_has():
     """Ten copies of all clips of one recording weigh as much as one."""
     values = np.random.default_rng(4).normal(size=(6, 3))

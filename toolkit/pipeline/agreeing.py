@@ -11,7 +11,7 @@ from toolkit.errors import ConfigError
 from toolkit.pipeline.run import Run
 from toolkit.pipeline.summing import RECORDINGS, REGIONS, bands_of, bootstrap_of, class_names
 from toolkit.statistics import agreement, contrasts, profiles
-from toolkit.statistics.bootstrap import CORRELATION, Bootstrap, interval, recording_weights, weighted_means
+from toolkit.statistics.bootstrap import CORRELATION, Bootstrap, interval, replicates, weighted_means
 from toolkit.store.read import STORE_NAME, attributes, read_whole
 from toolkit.store.schema import MAPS
 from toolkit.store.variables import BAND_AXIS, FREQUENCY_AXIS
@@ -88,8 +88,11 @@ def _between_representations(run: Run, composite: str, bootstrap: Bootstrap) -> 
     views = [_on_common_axis(view, edges) for view in views]
     classes = range(len(class_names(run)))
     floor = run.settings.statistics.share_floor
-    shares = np.array([[profiles.mean(view.share[view.label == label]) for view in views] for label in classes])
-    logs = np.array([[_profile(view, view.label == label, floor) for view in views] for label in classes])
+    members = [views[0].label == label for label in classes]
+    shares = np.array([[profiles.mean(view.share[of]) for view in views] for of in members])
+    logs = np.array([
+        [_profile(view, of, floor, np.ones((1, of.sum())))[0] for view in views] for of in members
+    ])
     regions = [read_whole(run.store, f"statistics/{REGIONS}/{name}/{composite}") for name in names]
     return {
         "other_class": class_names(run),
@@ -187,21 +190,22 @@ def _correlated(views: Sequence[_View], n_classes: int, floor: float, bootstrap:
     for label in range(n_classes):
         chosen = views[0].label == label
         folds = views[0].fold[chosen]
-        weights = recording_weights(folds, bootstrap.n_replicates, bootstrap.rng)
-        middle = agreement.correlation(*(_profile(view, chosen, floor) for view in views))
-        replicates = agreement.correlation(*(_profile(view, chosen, floor, weights) for view in views))
-        low, high = interval(middle, replicates, folds, bootstrap.confidence, CORRELATION)
+
+        def correlation(weights: np.ndarray, of: np.ndarray = chosen) -> np.ndarray:
+            return agreement.correlation(*(_profile(view, of, floor, weights) for view in views))
+
+        middle = correlation(np.ones((1, len(folds))))[0]
+        drawn = replicates(correlation, folds, bootstrap)
+        low, high = interval(middle, drawn, folds, bootstrap.confidence, CORRELATION)
         found.append((middle, low, high))
     limits = np.array(found, np.float64).reshape(n_classes, 3).T
     return dict(zip(("correlation", "correlation_low", "correlation_high"), limits, strict=True))
 
 
-def _profile(view: _View, chosen: np.ndarray, floor: float, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return log ratios of mean shares of relevance and input, shape (bin,); with weights (replicate, bin)."""
-    each = np.ones((1, int(chosen.sum()))) if weights is None else weights
-    share, reference = (weighted_means(values[chosen], each) for values in (view.share, view.input_share))
-    logs = contrasts.single_bins(share.shape[1], floor).log_ratio(share, reference)
-    return logs if weights is not None else logs[0]
+def _profile(view: _View, chosen: np.ndarray, floor: float, weights: np.ndarray) -> np.ndarray:
+    """Return log ratios of mean shares of relevance and input in every replicate, shape (replicate, bin)."""
+    share, reference = (weighted_means(values[chosen], weights) for values in (view.share, view.input_share))
+    return contrasts.single_bins(share.shape[1], floor).log_ratio(share, reference)
 
 
 def _common_edges(views: Sequence[_View]) -> np.ndarray:

@@ -83,11 +83,24 @@ class _Class:
     clips: regions.ClassClips
     names: np.ndarray
     """Of the recordings, shape (recording,)."""
+    aligned: tuple[np.ndarray, np.ndarray]
+    """Of correct clips, mean shares of relevance and input from the onset, shape (recording, band, frame)."""
     levels: profiles.MapMeans
     relevance: profiles.MapMeans
     """Mean maps by outcome and fold: group = outcome * number of folds + place of the fold."""
     conservation: np.ndarray
     """Sum of relevance divided by the target's logit, shape (clip,)."""
+
+
+@dataclass(frozen=True)
+class _ByTarget:
+    """Every recording explained for every class; none where clips were explained for one output alone."""
+
+    share: np.ndarray
+    """Mean shares by bin, shape (recording, target, bin)."""
+    label: np.ndarray
+    """Shape (recording,), as below."""
+    fold: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,7 @@ class _Source:
     explained: Explained
     bands: regions.Bands
     folds: np.ndarray
+    by_target: "_ByTarget"
 
     @property
     def groups(self) -> contrasts.Groups:
@@ -118,7 +132,8 @@ def sum_up(job: SummingJob) -> None:
     clips = explained(job.run, job.representation, job.composite)
     axes = read_whole(job.run.store, f"{MAPS}/{job.name}", AXES)
     bands = bands_of(job.run, job.representation, axes)
-    source = _Source(job, clips, _measured(bands, axes), np.unique(clips.fold[clips.done]))
+    folds = np.unique(clips.fold[clips.done])
+    source = _Source(job, clips, _measured(bands, axes), folds, _read_by_target(job, clips))
     names = class_names(job.run)
     by_class, of_recordings = [], []
     for label in range(len(names)):
@@ -217,19 +232,27 @@ def _read_class(source: _Source, label: int) -> _Class:
     group_of = np.concatenate([place, place + n_folds])
     levels, relevance = (profiles.MapMeans(group_of, 2 * n_folds, (N_BINS, N_FRAMES)) for _ in range(2))
     unit = number + len(recordings) * ~clips.correct[rows]
+    aligned = [
+        profiles.RecordingMeans(len(recordings), (len(source.bands.bins), alignment.BEFORE + alignment.AFTER))
+        for _ in range(2)
+    ]
     read = []
     for part, maps in _parts(source, rows):
+        correct = clips.correct[rows[part]]
+        for means, shares in zip(aligned, _in_time(source, maps), strict=True):
+            means.add(shares[correct], number[part][correct])
         levels.add(unit[part], profiles.level_in_sound(maps))
         relevance.add(unit[part], profiles.signed_share(maps.relevance, maps.valid))
-        read.append({**profiles.clip_profiles(maps), **_in_time(source, maps)})
-    for means in (levels, relevance):
-        means.close()
+        read.append(profiles.clip_profiles(maps))
+    levels.close()
+    relevance.close()
     return _Class(
         label=label,
         clips=regions.ClassClips(
             number, source.folds[place], clips.correct[rows], clips.salience[rows], profiles.concatenated(read)
         ),
         names=clips.recording_name[rows][first],
+        aligned=(aligned[0].means, aligned[1].means),
         levels=levels,
         relevance=relevance,
         conservation=clips.relevance_sum[rows] / clips.target_logit[rows],
@@ -262,15 +285,26 @@ def _parts(source: _Source, rows: np.ndarray) -> Iterator[tuple[slice, profiles.
         )
 
 
-def _in_time(source: _Source, maps: profiles.ClipMaps) -> Figures:
-    """Return shares of clips by band and time from the onset, shape (clip, band, frame), float32."""
+def _read_by_target(job: SummingJob, clips: Explained) -> _ByTarget:
+    """Read the shares of all recordings, some at a time."""
+    group = f"{BY_TARGET}/{job.name}"
+    rows = np.flatnonzero(clips.done) if (job.run.store / group).exists() else np.array([], np.int64)
+    _, first, number = np.unique(clips.recording[rows], return_index=True, return_inverse=True)
+    means = profiles.RecordingMeans(len(first), (len(class_names(job.run)), N_BINS))
+    at_once = 16 * ROWS_PER_PARTITION
+    for start in range(0, len(rows), at_once):
+        part = slice(start, start + at_once)
+        means.add(read_rows(job.run.store, group, ("share",), rows[part])["share"], number[part])
+    return _ByTarget(means.means, clips.label[rows][first], clips.fold[rows][first])
+
+
+def _in_time(source: _Source, maps: profiles.ClipMaps) -> Iterator[np.ndarray]:
+    """Yield shares by band and time from the onset, of relevance and of input, shape (clip, band, frame)."""
     onset = alignment.onsets(maps.level_db, maps.valid)
-    found = {}
-    for name, cells in (("aligned", np.maximum(maps.relevance, 0)), ("aligned_input", maps.inputs)):
+    for cells in (np.maximum(maps.relevance, 0), maps.inputs):
         by_band = source.bands.bins.astype(np.float32) @ cells
         moved = alignment.aligned(by_band, maps.valid, onset).astype(np.float64)
-        found[name] = profiles.divided(moved, np.nansum(moved, axis=(1, 2))).astype(np.float32)
-    return found
+        yield profiles.divided(moved, np.nansum(moved, axis=(1, 2)))
 
 
 def _described(source: _Source, of_class: _Class) -> Figures:
@@ -301,11 +335,9 @@ def _described(source: _Source, of_class: _Class) -> Figures:
 
 def _aligned(source: _Source, of_class: _Class) -> Figures:
     """Return what can be said of time, which is told from the onset."""
-    clips, settings = of_class.clips, source.job.settings
-    share, input_share = (clips.means(name, clips.correct) for name in ("aligned", "aligned_input"))
-    shares, rng = (share, input_share), source.rng(of_class.label, "time")
+    settings, rng = source.job.settings, source.rng(of_class.label, "time")
     recipe = recipe_of(settings)
-    return regions.in_time(shares, settings.share_floor, settings.minimum_recordings, recipe, rng)
+    return regions.in_time(of_class.aligned, settings.share_floor, settings.minimum_recordings, recipe, rng)
 
 
 def _contrasted(source: _Source, of_class: _Class) -> Figures:
@@ -350,17 +382,8 @@ def _against_power(source: _Source, contrast: contrasts.Contrast, label: int) ->
 
 def _against_rest(source: _Source, label: int) -> contrasts.Contrast:
     """Return the contrast of a class with all others, explained for its output; empty without such maps."""
-    clips, job = source.explained, source.job
-    group = f"{BY_TARGET}/{job.name}"
-    rows = np.flatnonzero(clips.done) if (job.run.store / group).exists() else np.array([], np.int64)
-    step = 16 * ROWS_PER_PARTITION
-    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
-    read = [read_rows(job.run.store, group, ("share",), part)["share"][:, label] for part in parts]
-    shares = np.concatenate([np.empty((0, N_BINS), np.float32), *read]).astype(np.float64)
-    _, first, number = np.unique(clips.recording[rows], return_index=True, return_inverse=True)
-    means = profiles.recording_means(shares, number, len(first))
-    members = clips.label[rows][first] == label
-    return contrasts.against_rest(means, members, clips.fold[rows][first], source.groups)
+    every = source.by_target
+    return contrasts.against_rest(every.share[:, label], every.label == label, every.fold, source.groups)
 
 
 def _recordings(of_class: _Class) -> Figures:

@@ -14,7 +14,7 @@ Techniques", section 5A.12. No spread at 0 or 1: Clopper & Pearson, Biometrika 2
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +95,30 @@ def recording_weights(strata: np.ndarray, n_replicates: int, rng: np.random.Gene
     return weights
 
 
+def blocks_of_weights(strata: np.ndarray, bootstrap: Bootstrap) -> Iterator[np.ndarray]:
+    """Yield ``recording_weights`` of some replicates at a time, so that many recordings take no more memory."""
+    at_once = max(1, _WEIGHTS_AT_ONCE // max(1, len(strata)))
+    for start in range(0, bootstrap.n_replicates, at_once):
+        yield recording_weights(strata, min(at_once, bootstrap.n_replicates - start), bootstrap.rng)
+
+
+def replicates(
+    statistic: Callable[[np.ndarray], np.ndarray], strata: np.ndarray, bootstrap: Bootstrap
+) -> np.ndarray:
+    """Return a statistic in every bootstrap replicate, shape (replicate, ...).
+
+    Parameters
+    ----------
+    statistic
+        Of weights, shape (replicate, recording), its value in each of these replicates, shape (replicate, ...).
+    strata
+        Stratum of each recording, shape (recording,).
+    bootstrap
+        How often to draw.
+    """
+    return np.concatenate([statistic(weights) for weights in blocks_of_weights(strata, bootstrap)])
+
+
 def degrees_of_freedom(strata: np.ndarray) -> int:
     """Return the number of recordings less the number of collapsed strata; 0 where no spread can be seen."""
     return len(strata) - len(np.unique(collapsed(strata)))
@@ -158,5 +182,6 @@ def interval(
     return low, high
 
 
+_WEIGHTS_AT_ONCE = 1 << 22
 _NO_SPREAD = 1e-12
 """Replicates of equal values differ by rounding."""

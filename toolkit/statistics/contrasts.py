@@ -16,7 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.statistics.bootstrap import PLAIN, Bootstrap, interval, recording_weights, weighted_means
+from toolkit.statistics.bootstrap import (
+    PLAIN,
+    Bootstrap,
+    blocks_of_weights,
+    interval,
+    replicates,
+    weighted_means,
+)
 from toolkit.statistics.permutation import (
     AgainstRest,
     Design,
@@ -81,6 +88,11 @@ class Contrast:
     def bins(self) -> Groups:
         """Every bin on its own."""
         return single_bins(self.share.shape[1], self.bands.floor)
+
+    @property
+    def bins_and_bands(self) -> Groups:
+        """Every bin on its own, then the bands."""
+        return Groups(np.concatenate([self.bins.bins, self.bands.bins]), self.bands.floor)
 
     @property
     def strata(self) -> np.ndarray:
@@ -191,19 +203,18 @@ def can_be_tested(contrast: Contrast, minimum_recordings: int) -> bool:
 
 def estimates(contrast: Contrast, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
     """Return ratios by bin and band with intervals, and effect sizes; NaN for fewer than two recordings."""
-    weights = recording_weights(contrast.strata, bootstrap.n_replicates, bootstrap.rng)
+    groups, n_bins = contrast.bins_and_bands, contrast.share.shape[1]
+    middle = low = high = np.full(len(groups.bins), np.nan)
+    if contrast.n_recordings > 1:
+        middle = contrast.log_ratio(groups, np.ones((1, len(contrast.fold))))[0]
+        drawn = replicates(lambda weights: contrast.log_ratio(groups, weights), contrast.strata, bootstrap)
+        low, high = interval(middle, drawn, contrast.strata_of_fewer, bootstrap.confidence, PLAIN)
     found: dict[str, np.ndarray] = {}
-    for name, groups in (("bin", contrast.bins), ("band", contrast.bands)):
-        if contrast.n_recordings < 2:
-            middle = low = high = np.full(len(groups.bins), np.nan)
-        else:
-            middle = contrast.log_ratio(groups, np.ones((1, len(contrast.fold))))[0]
-            replicates = contrast.log_ratio(groups, weights)
-            low, high = interval(middle, replicates, contrast.strata_of_fewer, bootstrap.confidence, PLAIN)
+    for name, part in (("bin", slice(n_bins)), ("band", slice(n_bins, None))):
         found |= {
-            f"{name}_ratio": np.exp(middle),
-            f"{name}_ratio_low": np.exp(low),
-            f"{name}_ratio_high": np.exp(high),
+            f"{name}_ratio": np.exp(middle[part]),
+            f"{name}_ratio_low": np.exp(low[part]),
+            f"{name}_ratio_high": np.exp(high[part]),
         }
     return {**found, "band_effect_size": effect_size(contrast)}
 
@@ -254,12 +265,10 @@ def by_fold(contrast: Contrast, folds: Sequence[int]) -> dict[str, np.ndarray]:
 def tests(contrast: Contrast, recipe: Recipe, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
     """Return what tests say of bins, clusters of bins, and bands."""
     bins, rng = contrast.bins, bootstrap.rng
-    together = Groups(np.concatenate([bins.bins, contrast.bands.bins]), bins.floor)
-    design, *also = contrast.designs(together)
+    design, *also = contrast.designs(contrast.bins_and_bands)
     found = tested_together(design, len(bins.bins), recipe, THRESHOLDS, rng, *also)
     by_bin, *others = contrast.designs(bins)
     tested = found.touching if recipe.statistic == "mass" else test(by_bin, recipe, rng, *others)
-    weights = recording_weights(contrast.strata, bootstrap.n_replicates, rng)
     threshold = threshold_of(by_bin, recipe.cluster_p)
     return {
         "p": np.array(tested.p),
@@ -268,7 +277,9 @@ def tests(contrast: Contrast, recipe: Recipe, bootstrap: Bootstrap) -> dict[str,
         "bin_p": tested.cell_p,
         "bin_cluster": tested.cluster.astype(np.int64),
         "bin_cluster_p": tested.p_by_cell,
-        "bin_inclusion": inclusion(by_bin, found.touching, threshold, weights),
+        "bin_inclusion": inclusion(
+            by_bin, found.touching, threshold, blocks_of_weights(contrast.strata, bootstrap)
+        ),
         "band_t": found.apart_t,
         "band_p": found.apart_p,
     }

@@ -24,7 +24,7 @@ from what the hypothesis says.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -364,7 +364,7 @@ def tested_together(
     )
 
 
-def inclusion(design: Design, tested: Tested, threshold: float, weights: np.ndarray) -> np.ndarray:
+def inclusion(design: Design, tested: Tested, threshold: float, replicates: Iterable[np.ndarray]) -> np.ndarray:
     """Return how often a cell lies in a cluster beyond the critical mass if recordings are drawn anew.
 
     Parameters
@@ -373,20 +373,22 @@ def inclusion(design: Design, tested: Tested, threshold: float, weights: np.ndar
         A design and what its test by cluster mass says.
     threshold
         The |t| from which on a cell counts for a cluster.
-    weights
-        Of recordings in bootstrap replicates, shape (replicate, recording).
+    replicates
+        Weights of recordings in bootstrap replicates, some at a time, shape (replicate, recording).
 
     Returns
     -------
     In [0, 1], of the sign of t in the data; shape of a cell.
     """
-    total = np.zeros(tested.t.shape)
-    for part in _slices(len(weights), design.values):
-        t = design.t(np.broadcast_to(design.observed, weights[part].shape), weights[part])
-        labels, sums, _ = clusters(t, threshold)
-        inside = np.concatenate([[False], np.abs(sums) >= tested.critical])[labels]
-        total += (inside & (np.sign(t) == np.sign(tested.t))).sum(axis=0)
-    return total / len(weights)
+    total, n_replicates = np.zeros(tested.t.shape), 0
+    for block in replicates:
+        n_replicates += len(block)
+        for weights in (block[part] for part in _slices(len(block), design.values)):
+            t = design.t(np.broadcast_to(design.observed, weights.shape), weights)
+            labels, sums, _ = clusters(t, threshold)
+            inside = np.concatenate([[False], np.abs(sums) >= tested.critical])[labels]
+            total += (inside & (np.sign(t) == np.sign(tested.t))).sum(axis=0)
+    return total / n_replicates
 
 
 def clusters(t: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -97,12 +97,28 @@ def recording_means(values: np.ndarray, recording: np.ndarray, n_recordings: int
     n_recordings
         How many there are.
     """
-    present = np.isfinite(values)
-    sums = np.zeros((n_recordings, *values.shape[1:]))
-    counts = np.zeros(sums.shape, np.int64)
-    np.add.at(sums, recording, np.where(present, values, 0))
-    np.add.at(counts, recording, present)
-    return divided_cells(sums, counts)
+    means = RecordingMeans(n_recordings, values.shape[1:])
+    means.add(values, recording)
+    return means.means
+
+
+class RecordingMeans:
+    """Means over the clips of every recording, of clips that come some at a time in any order."""
+
+    def __init__(self, n_recordings: int, shape: Sequence[int]) -> None:
+        self._sums = np.zeros((n_recordings, *shape))
+        self._counts = np.zeros((n_recordings, *shape), np.int32)
+
+    def add(self, values: np.ndarray, recording: np.ndarray) -> None:
+        """Add clips, shape (clip, ...), of the recordings with these numbers, shape (clip,)."""
+        present = np.isfinite(values)
+        np.add.at(self._sums, recording, np.where(present, values, 0))
+        np.add.at(self._counts, recording, present)
+
+    @property
+    def means(self) -> np.ndarray:
+        """The mean over the clips of every recording, shape (recording, ...); NaN where there is no value."""
+        return divided_cells(self._sums, self._counts)
 
 
 class MapMeans:

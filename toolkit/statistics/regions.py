@@ -11,7 +11,7 @@ from toolkit.statistics.bootstrap import (
     SHARE,
     Bootstrap,
     interval,
-    recording_weights,
+    replicates,
     weighted_means,
 )
 from toolkit.statistics.contrasts import Groups, single_bins
@@ -75,7 +75,6 @@ def describe(
     known = inside & np.isfinite(of["share"]).all(axis=1)
     folds, by_bin = clips.fold[known], of["share"][known]
     by_band = by_bin @ bands.bins.T
-    weights = recording_weights(folds, bootstrap.n_replicates, bootstrap.rng)
     figures = {
         "n_clips": np.array(chosen.sum(), np.int64),
         "n_recordings": np.array(inside.sum(), np.int64),
@@ -87,11 +86,11 @@ def describe(
         "relevance_in_padding": mean(of["in_padding"]),
         "relevance_at_edge": _ratio(mean(of["at_edge"]), mean(of["input_at_edge"])),
     }
-    for name, values in (("frequency_share", by_bin), ("band_share", by_band)):
-        figures[name] = mean(values)
-        limits = weighted_means(values, weights)
-        low, high = interval(figures[name], limits, folds, bootstrap.confidence, SHARE)
-        figures |= {f"{name}_low": low, f"{name}_high": high}
+    both = np.concatenate([by_bin, by_band], axis=1)
+    drawn = replicates(lambda weights: weighted_means(both, weights), folds, bootstrap)
+    limits = (mean(both), *interval(mean(both), drawn, folds, bootstrap.confidence, SHARE))
+    for end, values in zip(("", "_low", "_high"), limits, strict=True):
+        figures[f"frequency_share{end}"], figures[f"band_share{end}"] = np.split(values, [by_bin.shape[1]])
     return figures
 
 
@@ -165,14 +164,18 @@ def _compared(
     either = known[0] | known[1]
     # Drawn apart by what they hold: where one kind is rare, some replicates would have none of it.
     strata = 4 * clips.fold + known[0] + 2 * known[1]
-    weights = recording_weights(strata[either], bootstrap.n_replicates, bootstrap.rng)
     means = [bands.of(mean(each)) for each in shares]
     middle = bands.log_ratio(means[0], means[1])
     low = high = np.full(len(middle), np.nan)
     if min(inside.sum() for inside in known) > 1:
-        drawn = [weighted_means(bands.of(each[either]), weights) for each in shares]
+        by_band = [bands.of(each[either]) for each in shares]
+        drawn = replicates(
+            lambda weights: bands.log_ratio(*(weighted_means(each, weights) for each in by_band)),
+            strata[either],
+            bootstrap,
+        )
         fewer = strata[min(known, key=np.sum)]
-        low, high = interval(middle, bands.log_ratio(*drawn), fewer, bootstrap.confidence, PLAIN)
+        low, high = interval(middle, drawn, fewer, bootstrap.confidence, PLAIN)
     bins = single_bins(shares[0].shape[1], bands.floor)
     even = np.full(shares[0].shape[1], 1 / shares[0].shape[1])
     return {
