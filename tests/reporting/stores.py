@@ -7,9 +7,8 @@ import numpy as np
 
 from toolkit.config import FeatureSettings, StatisticsSettings, to_json
 from toolkit.features.spectrogram import axes
-from toolkit.reporting.evidence import CONTRASTS
 from toolkit.store import write
-from toolkit.store.schema import OUTCOMES, variables_of
+from toolkit.store.schema import CONTRASTS, OUTCOMES, variables_of
 
 CLASSES = ("hum", "dog_bark", "<b>clicks</b>")
 BANDS = ("1-2 kHz", "2-4 kHz")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from toolkit.features.bands import third_octaves
 from toolkit.statistics.agreement import correlation, leave_one_out, overlap, spread_over
-from toolkit.statistics.contrasts import third_octaves
 
 SHAPE = (4, 5)
 

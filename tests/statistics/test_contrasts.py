@@ -694,30 +694,3 @@ def test_verdicts__need_both_p_and_a_ratio_that_matters(ratio, p, band_p, verdic
     )
     assert found.tolist() == [[[verdict]]]
     assert found.dtype == np.int64
-
-
-def test_third_octaves__rise_by_a_third_of_an_octave_and_end_in_range():
-    edges = contrasts.third_octaves(31.25, 8000)
-    assert len(edges) == 25
-    assert edges[0] == 31.25
-    np.testing.assert_allclose(edges[-1], 8000)
-    np.testing.assert_allclose(edges[3:] / edges[:-3], 2)
-    shorter = contrasts.third_octaves(31.25, 7999)
-    assert len(shorter) == 24
-    assert shorter[-1] < 7999
-
-
-@pytest.mark.parametrize(("frequency_hz", "number"), [(0, 0), (100, 3.37), (1000, 15.62)])
-def test_erb_rate__has_known_values(frequency_hz, number):
-    assert float(contrasts.erb_rate(np.array(frequency_hz))) == pytest.approx(number, abs=0.02)
-
-
-def test_erb_rate__counts_bandwidths_below_a_frequency():
-    """Glasberg and Moore: one is 24.7 (4.37 f / kHz + 1) Hz wide; in their number constants are rounded."""
-    edge_hz, n = 0.0, 0
-    while edge_hz < 10_000:
-        # The width at the middle of the next one, which is 24.7 (4.37 (edge + width / 2) / kHz + 1).
-        edge_hz += 24.7 * (0.00437 * edge_hz + 1) / (1 - 24.7 * 0.00437 / 2)
-        n += 1
-        assert float(contrasts.erb_rate(np.array(edge_hz))) == pytest.approx(n, rel=0.006)
-    assert n > 30

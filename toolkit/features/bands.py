@@ -1,7 +1,7 @@
 """Frequency bands: fixed in advance, named, and made of whole bins."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,6 +32,27 @@ def bins_by_band(bands: Sequence[Band], frequency_hz: np.ndarray) -> dict[Band, 
     """
     masks = {band: (frequency_hz >= band.low_hz) & (frequency_hz < band.high_hz) for band in bands}
     return {band: mask for band, mask in masks.items() if mask.any()}
+
+
+def band_axis(bands: Iterable[Band]) -> dict[str, np.ndarray]:
+    """Return the variables that name bands in a store, shape (band,) each."""
+    listed = list(bands)
+    return {
+        "band": np.array([band.name for band in listed], dtype=object),
+        "band_low": np.array([band.low_hz for band in listed], np.float64),
+        "band_high": np.array([band.high_hz for band in listed], np.float64),
+    }
+
+
+def third_octaves(low_hz: float, high_hz: float) -> np.ndarray:
+    """Return edges of third-octaves from ``low_hz`` that end below or at ``high_hz``, ascending."""
+    n = int(np.floor(3 * np.log2(high_hz / low_hz) + 1e-9))
+    return low_hz * 2 ** (np.arange(n + 1) / 3)
+
+
+def erb_rate(frequency_hz: np.ndarray) -> np.ndarray:
+    """Return the number of equivalent rectangular bandwidths below a frequency (Glasberg & Moore 1990)."""
+    return np.asarray(21.4 * np.log10(1 + 0.00437 * frequency_hz))
 
 
 def _name(low_hz: float, high_hz: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import ConfigError
+from toolkit.features.bands import third_octaves
 from toolkit.pipeline.run import Run
 from toolkit.pipeline.summing import RECORDINGS, REGIONS, bands_of, bootstrap_of, class_names
 from toolkit.statistics import agreement, contrasts, profiles
@@ -211,7 +212,7 @@ def _profile(view: _View, chosen: np.ndarray, floor: float, weights: np.ndarray)
 def _common_edges(views: Sequence[_View]) -> np.ndarray:
     """Return third-octaves in the range that all representations cover."""
     low = max(_LOWEST_HZ, *(float(view.low_hz[0]) for view in views))
-    return contrasts.third_octaves(low, min(float(view.high_hz[-1]) for view in views))
+    return third_octaves(low, min(float(view.high_hz[-1]) for view in views))
 
 
 def _on_common_axis(view: _View, edges: np.ndarray) -> _View:

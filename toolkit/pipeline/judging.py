@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.config import Representation, Settings, to_json
-from toolkit.features.bands import bands_from_edges, bins_by_band
+from toolkit.features.bands import band_axis, bands_from_edges, bins_by_band
 from toolkit.features.channels import network_input
 from toolkit.features.spectrogram import valid_frames
 from toolkit.lrp import maps
@@ -120,11 +120,7 @@ def _heard(job: JudgingJob) -> _Heard:
         level_db=level_db,
         valid=valid_frames(recorded_s, settings.features.duration_s),
         inputs=network_input(level_db, settings.training.channels, settings.features.dynamic_range_db),
-        bands={
-            "band": np.array([band.name for band in bins], dtype=object),
-            "band_low": np.array([band.low_hz for band in bins], np.float64),
-            "band_high": np.array([band.high_hz for band in bins], np.float64),
-        },
+        bands=band_axis(bins),
         bins_of_bands=np.array([*bins.values()], bool).reshape(-1, len(found["frequency"])),
     )
 

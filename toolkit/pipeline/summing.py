@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit.config import N_BINS, N_FRAMES, StatisticsSettings
 from toolkit.errors import ConfigError
-from toolkit.features.bands import Band, bands_from_edges, bins_by_band
+from toolkit.features.bands import Band, band_axis, bands_from_edges, bins_by_band, erb_rate
 from toolkit.features.channels import network_input
 from toolkit.features.spectrogram import valid_frames
 from toolkit.pipeline import reading
@@ -18,7 +18,7 @@ from toolkit.statistics.bootstrap import Bootstrap
 from toolkit.statistics.permutation import Recipe, holm
 from toolkit.store import write
 from toolkit.store.read import attributes, read_rows, read_whole
-from toolkit.store.schema import BY_TARGET, MAPS, OUTCOMES, ROWS_PER_PARTITION
+from toolkit.store.schema import BY_TARGET, CONTRASTS, MAPS, OUTCOMES, ROWS_PER_PARTITION
 from toolkit.store.variables import FREQUENCY_AXIS, TIME_AXIS
 
 RECORDINGS, REGIONS = "recordings", "regions"
@@ -190,15 +190,6 @@ def bands_of(run: Run, representation: str, axes: Mapping[str, np.ndarray]) -> d
     return bands
 
 
-def band_axis(bands: Mapping[Band, np.ndarray]) -> Figures:
-    """Return the variables that name bands."""
-    return {
-        "band": np.array([band.name for band in bands], dtype=object),
-        "band_low": np.array([band.low_hz for band in bands], np.float64),
-        "band_high": np.array([band.high_hz for band in bands], np.float64),
-    }
-
-
 def class_names(run: Run) -> np.ndarray:
     """Return the names of the classes, in the order of their numbers, as text of a store."""
     return np.array(attributes(run.store)["class_names"], dtype=object)
@@ -351,7 +342,7 @@ def _contrasted(source: _Source, of_class: _Class) -> Figures:
         _against_rest(source, of_class.label),
     )
     found = []
-    for name, contrast in zip(contrasts.CONTRASTS, both, strict=True):
+    for name, contrast in zip(CONTRASTS, both, strict=True):
         bootstrap = source.bootstrap(of_class.label, name)
         testable = contrasts.can_be_tested(contrast, settings.minimum_recordings)
         figures = contrasts.tests(contrast, recipe_of(settings), bootstrap) if testable else None
@@ -417,7 +408,7 @@ def _more_axes(job: SummingJob) -> Figures:
     frame_s = job.run.settings.features.duration_s / N_FRAMES
     return {
         "outcome": np.array(OUTCOMES, dtype=object),
-        "contrast": np.array(contrasts.CONTRASTS, dtype=object),
+        "contrast": np.array(CONTRASTS, dtype=object),
         "threshold": np.array(contrasts.THRESHOLDS),
         "comparison": np.array(regions.COMPARISONS, dtype=object),
         "aligned_time": alignment.frame_times(frame_s),
@@ -427,7 +418,7 @@ def _more_axes(job: SummingJob) -> Figures:
 def _measured(bands: Mapping[Band, np.ndarray], axes: Mapping[str, np.ndarray]) -> regions.Bands:
     bins = np.stack([*bands.values()])
     low, high = axes["frequency_low"], axes["frequency_high"]
-    erb = contrasts.erb_rate(high) - contrasts.erb_rate(low)
+    erb = erb_rate(high) - erb_rate(low)
     return regions.Bands(bins, bins @ (high - low), bins @ erb)
 
 

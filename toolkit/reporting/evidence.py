@@ -18,10 +18,8 @@ from toolkit.reporting.wording import (
     representation_name,
 )
 from toolkit.store.read import attributes, read_whole
-from toolkit.store.schema import CORRECT, MAPS, OUTCOMES
+from toolkit.store.schema import CONTRASTS, CORRECT, INPUT, MAPS, OUTCOMES, REST
 
-INPUT, REST = "input", "rest"
-CONTRASTS = (INPUT, REST)
 Table = Mapping[str, np.ndarray]
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from toolkit.reporting.evidence import INPUT, Contrast, Evidence
+from toolkit.reporting.evidence import Contrast, Evidence
 from toolkit.reporting.view import Region
 from toolkit.reporting.wording import composite_name, plural, representation_name
+from toolkit.store.schema import INPUT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toolkit.reporting.evidence import (
-    INPUT,
-    REST,
     BandShares,
     BandTest,
     Contrast,
@@ -34,6 +32,7 @@ from toolkit.reporting.wording import (
     times,
     words,
 )
+from toolkit.store.schema import INPUT, REST
 
 Status = Literal["named", "nothing", "too few", "chance", "not tested"]
 NOTEWORTHY_EDGE = 1.5

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from toolkit.statistics.profiles import divided_cells
+
 
 def leave_one_out(
     sums: Sequence[np.ndarray] | np.ndarray, counts: Sequence[np.ndarray] | np.ndarray
@@ -84,12 +86,8 @@ def _correlation_with_rest(
     rest = [other for other in range(len(sums)) if other != number]
     if not rest:
         return float("nan")
-    one = _mean(sums[number], counts[number])
-    others = _mean(
+    one = divided_cells(sums[number], counts[number])
+    others = divided_cells(
         np.sum([sums[other] for other in rest], axis=0), np.sum([counts[other] for other in rest], axis=0)
     )
     return float(correlation(one.ravel(), others.ravel()))
-
-
-def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

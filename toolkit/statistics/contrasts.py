@@ -40,8 +40,6 @@ from toolkit.statistics.permutation import (
     threshold_of,
 )
 
-INPUT, REST = "input", "rest"
-CONTRASTS = (INPUT, REST)
 THRESHOLDS = (0.05, 0.01, 0.001)
 """Cluster-forming p by which the test is repeated, to show how much hangs on the choice."""
 
@@ -343,17 +341,6 @@ def verdicts(
     certain = (corrected_band_p <= alpha) & (corrected_p <= alpha)[..., None]
     more, less = ratio >= minimum_ratio, ratio <= 1 / minimum_ratio
     return np.where(certain & more, 1, np.where(certain & less, -1, 0)).astype(np.int64)
-
-
-def third_octaves(low_hz: float, high_hz: float) -> np.ndarray:
-    """Return edges of third-octaves from ``low_hz`` that end below or at ``high_hz``, ascending."""
-    n = int(np.floor(3 * np.log2(high_hz / low_hz) + 1e-9))
-    return low_hz * 2 ** (np.arange(n + 1) / 3)
-
-
-def erb_rate(frequency_hz: np.ndarray) -> np.ndarray:
-    """Return the number of equivalent rectangular bandwidths below a frequency (Glasberg & Moore 1990)."""
-    return np.asarray(21.4 * np.log10(1 + 0.00437 * frequency_hz))
 
 
 def _log_ratio_within(contrast: Contrast, inside: np.ndarray) -> np.ndarray:

@@ -32,6 +32,9 @@ PENDING, OK, LEFT_OUT = "pending", "ok", "left out"
 """The states of a clip: not read yet, read, or unusable (then ``error`` says why)."""
 CORRECT, MISCLASSIFIED = "correct", "misclassified"
 OUTCOMES = (CORRECT, MISCLASSIFIED)
+INPUT, REST = "input", "rest"
+CONTRASTS = (INPUT, REST)
+"""What relevance is compared with: the network's own input, or the relevance of all other classes."""
 
 CLIPS = (
     per_clip("clip", "text", "1", "clip", "Name of the clip, unique in the catalogue."),

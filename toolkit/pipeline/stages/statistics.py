@@ -34,8 +34,7 @@ def prepare(run: Run, _tools: Tools) -> None:
     """Remove figures whose maps are gone."""
     if not run.store.exists():
         return
-    names = {unit.name for unit in plan_units(run)}
-    kept = names | {name.replace(summing.REGIONS, summing.RECORDINGS, 1) for name in names}
+    kept = {group for unit in plan_units(run) for group in _groups(unit.name)}
     base = run.store / "statistics"
     for path in sorted(base.glob("**/zarr.json")):
         name = path.parent.relative_to(base).as_posix()
@@ -62,8 +61,8 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
     """Compute the groups of the plan: those from maps side by side, those from other figures thereafter."""
     for name in plan.whole:
         run.markers(NAME).remove(name)
-        write.make_parents(run.store, f"statistics/{name}")
-        write.make_parents(run.store, f"statistics/{name.replace(summing.REGIONS, summing.RECORDINGS, 1)}")
+        for group in _groups(name):
+            write.make_parents(run.store, f"statistics/{group}")
     jobs = []
     for name, item in plan.whole.items():
         kind, representation, composite = [*name.split("/"), ""][:3]
@@ -79,17 +78,26 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
             _finish(run, item.unit, done)
 
 
+def _groups(name: str) -> tuple[str, ...]:
+    """Return the groups that a unit of this name writes: beside regions stand the means of their recordings."""
+    kind, _, rest = name.partition("/")
+    return (name, f"{summing.RECORDINGS}/{rest}") if kind == summing.REGIONS else (name,)
+
+
 def _finish(run: Run, unit: Unit, done: Callable[[str], None]) -> None:
-    names = dict.fromkeys((unit.name, unit.name.replace(summing.REGIONS, summing.RECORDINGS, 1)))
-    files = tuple(f"{run.store.name}/statistics/{name}/zarr.json" for name in names)
+    files = tuple(f"{run.store.name}/statistics/{group}/zarr.json" for group in _groups(unit.name))
     run.markers(NAME).write(unit.name, Marker(unit.made_from, files=files))
     done(unit.name)
 
 
 def _made_with(run: Run, unit: Unit) -> dict[str, object]:
-    """Return what figures say of how they were made; where other runs lie is no part of it."""
-    settings = run.settings.statistics.model_copy(update={"other_seeds": ()})
-    return {"statistics": to_json(settings), "seed": run.settings.seed, "key": digest_of(unit.made_from)}
+    """Return what figures say of how they were made."""
+    return {"statistics": _settings(run), "seed": run.settings.seed, "key": digest_of(unit.made_from)}
+
+
+def _settings(run: Run) -> dict[str, object]:
+    """Return how figures are made; where other runs lie is no part of it."""
+    return to_json(run.settings.statistics.model_copy(update={"other_seeds": ()}))
 
 
 def plan_units(run: Run) -> list[Unit]:
@@ -110,7 +118,7 @@ def plan_units(run: Run) -> list[Unit]:
 
 
 def _unit(run: Run, name: str, made_from: list[object], settings: tuple[str, ...] = ()) -> Unit:
-    known = to_json(run.settings.statistics.model_copy(update={"other_seeds": ()}))
+    known = _settings(run)
     ingredients = {
         "code": VERSION,
         "settings": {key: known[key] for key in settings} if settings else known,
