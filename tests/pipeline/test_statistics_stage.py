@@ -28,7 +28,7 @@ EPSILON, FLAT = "lrp.epsilon", "lrp.sequential_preset_a_flat"
 OF_MAPS = (f"mel/{EPSILON}", f"mel/{FLAT}", f"cqt/{EPSILON}")
 """What the runs here hold maps of: two composites in one representation, one in the other."""
 AGREEMENTS = (f"agreement/representations/{EPSILON}", "agreement/composites/mel")
-QUICK = {"n_bootstrap": 100, "n_permutations": 100, "minimum_recordings": 3}
+QUICK = {"n_bootstrap": 100, "n_permutations": 120, "minimum_recordings": 3}
 SIZES = {
     "class_name": 3,
     "other_class": 3,
@@ -332,10 +332,20 @@ def test_plan__a_changed_setting_of_tests_leaves_performance_alone(base):
     assert len(plan_of(run_in(base), force=True).todo) == len(regions_and_agreement) + 2
 
 
+def test_execute__refuses_permutations_that_could_make_nothing_certain(copy):
+    """Three classes and two contrasts are six tests: of 119, the least corrected p is 6 / 120 = 0.05."""
+    run = run_in(copy(), n_permutations=118)
+    before = contents(run.folder)
+    with pytest.raises(ConfigError, match=r"n_permutations=118.* 6 tests .*alpha=0\.05; give at least 119"):
+        carry_out(run)
+    assert contents(run.folder) == before
+    assert carry_out(run_in(run.folder, n_permutations=119), only=f"regions/cqt/{EPSILON}")
+
+
 def test_changed_setting__computes_regions_anew_and_performance_not(copy):
     folder = copy()
     before = contents(folder)
-    done = carry_out(run_in(folder, alpha=0.01), only=f"regions/cqt/{EPSILON}")
+    done = carry_out(run_in(folder, alpha=0.1), only=f"regions/cqt/{EPSILON}")
     assert done == [f"regions/cqt/{EPSILON}"]
     after = contents(folder)
     changed = {name for name in after if after[name] != before.get(name)}
@@ -345,7 +355,7 @@ def test_changed_setting__computes_regions_anew_and_performance_not(copy):
     ours, theirs = (figures_of(each, name=OF_MAPS[2])["p"] for each in (folder, copy("unchanged")))
     assert ours.tobytes() == theirs.tobytes()
     about = attributes(folder / "store.zarr" / "statistics" / "regions" / OF_MAPS[2])
-    assert about["statistics"]["alpha"] == 0.01
+    assert about["statistics"]["alpha"] == 0.1
 
 
 def test_plan__waits_for_maps_that_are_out_of_date(base):
@@ -387,8 +397,8 @@ def test_figures_without_maps__are_removed(copy):
 def test_jobs__do_not_change_a_byte(copy):
     one, two = copy("one"), copy("two")
     names = [f"regions/{name}" for name in OF_MAPS[:2]]
-    assert sorted(carry_out(run_in(one, n_permutations=120), Serial(), "regions/mel")) == sorted(names)
-    assert sorted(carry_out(run_in(two, n_permutations=120), Processes(2), "regions/mel")) == sorted(names)
+    assert sorted(carry_out(run_in(one, n_permutations=150), Serial(), "regions/mel")) == sorted(names)
+    assert sorted(carry_out(run_in(two, n_permutations=150), Processes(2), "regions/mel")) == sorted(names)
     assert_same_bytes(one, two)
 
 

@@ -4,12 +4,13 @@ A unit is one group of figures: ``performance/<representation>``, ``regions/<rep
 the means of its recordings beside it), or one below ``agreement/``, which is made from these.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from toolkit.config import to_json
-from toolkit.errors import QualityError
+from toolkit.errors import ConfigError, QualityError
 from toolkit.pipeline import agreeing, summing
 from toolkit.pipeline.files import digest_of
 from toolkit.pipeline.markers import Marker, Unit
@@ -20,7 +21,7 @@ from toolkit.statistics import performance
 from toolkit.statistics.ensemble import probabilities
 from toolkit.store import write
 from toolkit.store.read import read_whole
-from toolkit.store.schema import BY_TARGET, MAPS, OK
+from toolkit.store.schema import BY_TARGET, CONTRASTS, MAPS, OK
 
 NAME = "statistics"
 VERSION = 3
@@ -59,6 +60,7 @@ def plan(run: Run, _scope: Scope, force: bool) -> Plan:
 
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Compute the groups of the plan: those from maps side by side, those from other figures thereafter."""
+    _refuse_too_few_permutations(run)
     for name in plan.whole:
         run.markers(NAME).remove(name)
         for group in _groups(name):
@@ -82,6 +84,25 @@ def _groups(name: str) -> tuple[str, ...]:
     """Return the groups that a unit of this name writes: beside regions stand the means of their recordings."""
     kind, _, rest = name.partition("/")
     return (name, f"{summing.RECORDINGS}/{rest}") if kind == summing.REGIONS else (name,)
+
+
+def _refuse_too_few_permutations(run: Run) -> None:
+    """Refuse settings with which nothing could ever be certain.
+
+    Raises
+    ------
+    ConfigError
+        The least p that permutations can give, times the number of tests, exceeds alpha.
+    """
+    settings, n_classes = run.settings.statistics, len(summing.class_names(run))
+    n_tests = n_classes * len(CONTRASTS)
+    fewest = math.ceil(n_tests / settings.alpha) - 1
+    if settings.n_permutations < fewest:
+        raise ConfigError(
+            f"statistics.n_permutations={settings.n_permutations}: corrected for {n_tests} tests ({n_classes} "
+            f"classes, {len(CONTRASTS)} contrasts), no p could fall to statistics.alpha={settings.alpha:g}; "
+            f"give at least {fewest}"
+        )
 
 
 def _finish(run: Run, unit: Unit, done: Callable[[str], None]) -> None:
