@@ -145,7 +145,7 @@ def test_verdict__flags_networks_no_better_than_chance_first():
     chance = replace(NETWORKS, is_chance=True, accuracy=Estimate(0.13, 0.09, 0.18))
     named = {name: contrast(name, band_test("1-2 kHz", 1.9, 1)) for name in ("input", "rest")}
     found = verdict(evidence(networks=chance, contrasts=named))
-    assert (found.status, found.headline) == ("chance", "networks no better than chance")
+    assert (found.status, found.headline) == ("chance", "networks not known to be better than chance")
     assert found.sentences[0] == (
         "The mel spectrogram networks are not known to be better than chance (accuracy 13 % (9–18 %), always "
         "naming the largest class 12 %), so their maps mean nothing."
@@ -155,11 +155,15 @@ def test_verdict__flags_networks_no_better_than_chance_first():
 @pytest.mark.parametrize(
     ("folds", "said"),
     [
-        ((3,), "The mel spectrogram network of fold 3 is no better than chance; its maps count here too."),
+        (
+            (3,),
+            "The mel spectrogram network of fold 3 is not known to be better than chance; its maps count here "
+            "too.",
+        ),
         (
             (3, 7, 9),
-            "The mel spectrogram networks of folds 3, 7 and 9 are no better than chance; their maps count here "
-            "too.",
+            "The mel spectrogram networks of folds 3, 7 and 9 are not known to be better than chance; their "
+            "maps count here too.",
         ),
     ],
 )
@@ -220,7 +224,8 @@ def test_verdict__says_what_holds_in_both_representations():
         "Their profiles are not compared: 1 recording with correctly classified clips in both, 10 are needed.",
     )
     assert sentences(contrasts=NOTHING, in_both=in_both(is_chance=True))[2] == (
-        "The networks of the other representation are no better than chance: agreement says nothing."
+        "The networks of the other representation are not known to be better than chance: agreement says "
+        "nothing."
     )
 
 

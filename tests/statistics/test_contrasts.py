@@ -216,7 +216,7 @@ def test_against_rest__finds_it_where_folds_differ_and_some_lack_the_class(rng):
 def test_against_rest__leaves_out_recordings_without_shares(rng):
     shares, members = spreads(rng, 6), np.arange(6) < 3
     shares[[0, 5]] = np.nan
-    contrast = contrasts.against_rest(shares, members, np.arange(6), BANDS)
+    contrast = contrasts.against_rest(shares, members, np.zeros(6), BANDS)
     assert (contrast.n_recordings, contrast.n_others) == (2, 2)
     assert contrast.members.tolist() == [True, True, False, False]
 
@@ -528,11 +528,11 @@ def test_tests__are_of_differences_of_shares(rng, with_rest):
     contrast = two_groups(rng) if with_rest else one_sample(rng)
     found = contrasts.tests(contrast, RECIPE, bootstrap(100))
     if with_rest:
-        for values, name in ((contrast.share, "bin_t"), (in_bands(contrast.share), "band_t")):
-            means = np.array([values[contrast.fold == fold].mean(axis=0) for fold in contrast.fold])
-            sides = [(values - means)[side] for side in (contrast.members, ~contrast.members)]
-            expected = stats.ttest_ind(*sides, equal_var=False).statistic
-            np.testing.assert_allclose(found[name], expected, rtol=1e-9)
+        for groups, name in ((contrast.bins, "bin_t"), (BANDS, "band_t")):
+            of_rest = AgainstRest(groups.of(contrast.share), contrast.members, contrast.fold)
+            np.testing.assert_allclose(found[name], of_rest.t(of_rest.observed[None])[0], rtol=1e-9)
+            effect = contrast.effect(groups, everyone(contrast))[0]
+            assert (np.sign(found[name]) == np.sign(effect)).all()
     else:
         paired = stats.ttest_rel(contrast.share, contrast.reference).statistic
         np.testing.assert_allclose(found["bin_t"], paired, rtol=1e-9)
@@ -557,7 +557,40 @@ def test_tests__say_of_nothing_what_one_way_of_drawing_does_not_say(rng, monkeyp
     found = contrasts.tests(planted(rng, with_rest=False), recipe, bootstrap(50))
     for name in ("p", "p_by_threshold", "bin_p", "band_p"):
         np.testing.assert_array_equal(found[name], 1, err_msg=name)
-    assert (found["bin_inclusion"] == 0).all()
+    # Inclusion is told of clusters by mass.
+    np.testing.assert_array_equal(found["bin_inclusion"], 0 if statistic == "mass" else np.nan)
+
+
+def test_against_rest__leaves_out_folds_that_hold_one_side_only(rng):
+    shares, fold = spreads(rng, 12), np.repeat([1, 2, 3], 4)
+    members = np.array([1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0], bool)
+    contrast = contrasts.against_rest(shares, members, fold, BANDS)
+    assert (contrast.n_recordings, contrast.n_others) == (2, 2)
+    np.testing.assert_array_equal(contrast.share, shares[:4])
+    apart = contrasts.against_rest(shares[4:], members[4:], fold[4:], BANDS)
+    assert not contrasts.can_be_tested(apart, 1)
+
+
+def test_by_fold__does_not_tell_of_leaving_out_the_only_fold(rng):
+    shares = spreads(rng, 30)
+    alone = contrasts.against_input(shares, spreads(rng, 30), np.ones(30, int), BANDS)
+    found = contrasts.by_fold(alone, [1, 2])
+    assert np.isnan(found["ratio_left_out_low"]).all()
+    assert np.isnan(found["ratio_left_out_high"]).all()
+    none = alone.part(np.zeros(30, bool))
+    assert np.isnan(contrasts.by_fold(none, [1, 2])["ratio_left_out_low"]).all()
+
+
+@pytest.mark.parametrize(("n_members", "n_others"), [(1, 1), (1, 3), (2, 2)])
+def test_effect_size__holds_in_small_folds(n_members, n_others):
+    """One standard deviation apart: the mean over data sets is one, whatever the means of folds take away."""
+    rng = np.random.default_rng(8)
+    members = np.tile(np.arange(n_members + n_others) < n_members, 10)
+    fold = np.repeat(np.arange(10), n_members + n_others)
+    bands = Groups(np.eye(4, dtype=bool), 0.1)
+    values = [rng.normal(size=(len(members), 4)) + members[:, None] for _ in range(400)]
+    found = [contrasts.effect_size(Contrast(each, fold, bands, members=members)) for each in values]
+    assert np.mean(found) == pytest.approx(1, abs=0.08)
 
 
 @pytest.mark.parametrize("with_rest", [False, True])

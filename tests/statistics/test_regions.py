@@ -12,6 +12,7 @@ from toolkit.statistics.bootstrap import (
     PLAIN,
     SHARE,
     Bootstrap,
+    collapsed_within,
     interval,
     recording_weights,
     weighted_means,
@@ -267,8 +268,8 @@ def test_compare__has_the_intervals_of_a_slow_loop_over_replicates(clips):
     for place, pair in enumerate(kinds_in(clips)):
         of = [by_recording(clips, "share", chosen) for chosen in pair]
         either = sorted(of[0].keys() | of[1].keys())
-        kinds = [f"{clips.fold[n]}, {'second' * (n in of[1])}, {'first' * (n in of[0])}" for n in either]
-        strata = np.array(kinds)
+        kinds = np.array([(n in of[0]) + 2 * (n in of[1]) for n in either])
+        strata = collapsed_within(kinds, clips.fold[either])
         logs = []
         for weights in recording_weights(strata, 200, rng):
             sides = []
@@ -286,6 +287,16 @@ def test_compare__has_the_intervals_of_a_slow_loop_over_replicates(clips):
         )
         np.testing.assert_allclose(found["comparison_ratio_low"][place], np.exp(low), rtol=1e-9)
         np.testing.assert_allclose(found["comparison_ratio_high"][place], np.exp(high), rtol=1e-9)
+
+
+def test_compare__has_an_interval_where_one_kind_is_rare():
+    """Lone recordings of both kinds drawn together would leave some replicates without the rare kind."""
+    rng, n = np.random.default_rng(3), 24
+    profiles = {"share": rng.dirichlet(np.ones(N_BINS), n)}
+    clips = ClassClips(np.arange(n), np.arange(n) % 12, np.arange(n) >= 4, np.ones(n, int), profiles)
+    found = regions.compare(clips, GROUPS, bootstrap(2000))
+    assert found["comparison_n_second"][0] == 4
+    assert np.isfinite(found["comparison_ratio_low"][0]).all()
 
 
 def test_compare__draws_a_recording_that_holds_both_kinds_once():

@@ -1,7 +1,7 @@
 """Whether views of a class agree, from the figures of each: see ``toolkit.statistics.agreement``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from toolkit.errors import ConfigError
 from toolkit.features.bands import third_octaves
 from toolkit.pipeline.run import Run
 from toolkit.pipeline.summing import RECORDINGS, REGIONS, bands_of, bootstrap_of, class_names
-from toolkit.statistics import agreement, contrasts, profiles
-from toolkit.statistics.bootstrap import CORRELATION, Bootstrap, interval, replicates, weighted_means
+from toolkit.statistics import agreement, profiles
+from toolkit.statistics.agreement import View
+from toolkit.statistics.bootstrap import Bootstrap
 from toolkit.store.read import STORE_NAME, attributes, read_whole
 from toolkit.store.schema import MAPS
 from toolkit.store.variables import BAND_AXIS, FREQUENCY_AXIS
@@ -26,29 +27,8 @@ _LOWEST_HZ = 31.25
 Figures = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class _View:
-    """Recordings of a run by one representation and composite."""
-
-    names: np.ndarray
-    """Of recordings, with the number of their class: shape (recording,)."""
-    label: np.ndarray
-    fold: np.ndarray
-    share: np.ndarray
-    """Shape (recording, bin)."""
-    input_share: np.ndarray
-    low_hz: np.ndarray
-    high_hz: np.ndarray
-
-
 def wanted(run: Run, sources: Mapping[str, Mapping[str, list[object]]]) -> dict[str, list[object]]:
-    """Return the groups of agreement that there should be, with what each is made from.
-
-    Raises
-    ------
-    ConfigError
-        A run with another seed has no figures, or is not on the same corpus.
-    """
+    """Return the groups of agreement that there should be, with what each is made from."""
     composites = list(dict.fromkeys(name for maps in sources.values() for name in maps))
     found: dict[str, list[object]] = {}
     for composite in composites:
@@ -60,8 +40,8 @@ def wanted(run: Run, sources: Mapping[str, Mapping[str, list[object]]]) -> dict[
             found[f"{BETWEEN_COMPOSITES}/{representation}"] = [list(maps.items())]
         for composite, of_maps in maps.items() if run.settings.statistics.other_seeds else ():
             others = [
-                attributes(store / f"statistics/{REGIONS}/{representation}/{composite}")["key"]
-                for store in _others(run, f"{representation}/{composite}")
+                attributes(group)["key"] if group.exists() else "missing"
+                for group in _groups_of_others(run, f"{representation}/{composite}")
             ]
             found[f"{BETWEEN_SEEDS}/{representation}/{composite}"] = [of_maps, others]
     return found
@@ -84,7 +64,7 @@ def _between_representations(run: Run, composite: str, bootstrap: Bootstrap) -> 
         path.parent.parent.name
         for path in sorted(run.store.glob(f"statistics/{RECORDINGS}/*/{composite}/zarr.json"), reverse=True)
     ]
-    views = _paired([_view(run.store, f"{name}/{composite}") for name in names])
+    views = agreement.paired([view_of(run.store, f"{name}/{composite}") for name in names])
     edges = _common_edges(views)
     views = [_on_common_axis(view, edges) for view in views]
     classes = range(len(class_names(run)))
@@ -92,7 +72,7 @@ def _between_representations(run: Run, composite: str, bootstrap: Bootstrap) -> 
     members = [views[0].label == label for label in classes]
     shares = np.array([[profiles.mean(view.share[of]) for view in views] for of in members])
     logs = np.array([
-        [_profile(view, of, floor, np.ones((1, of.sum())))[0] for view in views] for of in members
+        [agreement.profile(view, of, floor, np.ones((1, of.sum())))[0] for view in views] for of in members
     ])
     regions = [read_whole(run.store, f"statistics/{REGIONS}/{name}/{composite}") for name in names]
     return {
@@ -104,7 +84,7 @@ def _between_representations(run: Run, composite: str, bootstrap: Bootstrap) -> 
         "n_recordings": np.bincount(views[0].label, minlength=len(classes)).astype(np.int64),
         "share": shares,
         "ratio": np.exp(logs),
-        **_correlated(views, len(classes), floor, bootstrap),
+        **agreement.correlated(views, len(classes), floor, bootstrap),
         "class_correlation": agreement.correlation(logs[:, None, 0], logs[None, :, 1]),
         "overlap": agreement.overlap(shares[:, 0], shares[:, 1]),
         **_common_verdicts(regions),
@@ -173,49 +153,25 @@ def _named(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _compared(one: Path, other: Path, names: tuple[str, str], run: Run, bootstrap: Bootstrap) -> Figures:
     """Return how two views of the same bins correlate, class by class."""
-    views = _paired([_view(store, name) for store, name in zip((one, other), names, strict=True)])
+    views = agreement.paired([view_of(store, name) for store, name in zip((one, other), names, strict=True)])
     maps = [
         read_whole(store, f"statistics/{REGIONS}/{name}", ("mean_relevance",))["mean_relevance"][:, 0]
         for store, name in zip((one, other), names, strict=True)
     ]
     flat = [each.reshape(len(each), -1) for each in maps]
     return {
-        **_correlated(views, len(maps[0]), run.settings.statistics.share_floor, bootstrap),
+        **agreement.correlated(views, len(maps[0]), run.settings.statistics.share_floor, bootstrap),
         "map_correlation": agreement.correlation(*flat),
     }
 
 
-def _correlated(views: Sequence[_View], n_classes: int, floor: float, bootstrap: Bootstrap) -> Figures:
-    """Return the correlation of two profiles of every class, with its interval, shape (class,) each."""
-    found = []
-    for label in range(n_classes):
-        chosen = views[0].label == label
-        folds = views[0].fold[chosen]
-
-        def correlation(weights: np.ndarray, of: np.ndarray = chosen) -> np.ndarray:
-            return agreement.correlation(*(_profile(view, of, floor, weights) for view in views))
-
-        middle = correlation(np.ones((1, len(folds))))[0]
-        drawn = replicates(correlation, folds, bootstrap)
-        low, high = interval(middle, drawn, folds, bootstrap.confidence, CORRELATION)
-        found.append((middle, low, high))
-    limits = np.array(found, np.float64).reshape(n_classes, 3).T
-    return dict(zip(("correlation", "correlation_low", "correlation_high"), limits, strict=True))
-
-
-def _profile(view: _View, chosen: np.ndarray, floor: float, weights: np.ndarray) -> np.ndarray:
-    """Return log ratios of mean shares of relevance and input in every replicate, shape (replicate, bin)."""
-    share, reference = (weighted_means(values[chosen], weights) for values in (view.share, view.input_share))
-    return contrasts.single_bins(share.shape[1], floor).log_ratio(share, reference)
-
-
-def _common_edges(views: Sequence[_View]) -> np.ndarray:
+def _common_edges(views: Sequence[View]) -> np.ndarray:
     """Return third-octaves in the range that all representations cover."""
     low = max(_LOWEST_HZ, *(float(view.low_hz[0]) for view in views))
     return third_octaves(low, min(float(view.high_hz[-1]) for view in views))
 
 
-def _on_common_axis(view: _View, edges: np.ndarray) -> _View:
+def _on_common_axis(view: View, edges: np.ndarray) -> View:
     """Return a view with shares by third-octave, adding up to one."""
     spread = agreement.spread_over(view.low_hz, view.high_hz, edges)
     share, input_share = (
@@ -225,35 +181,18 @@ def _on_common_axis(view: _View, edges: np.ndarray) -> _View:
     return replace(view, share=share, input_share=input_share, low_hz=edges[:-1], high_hz=edges[1:])
 
 
-def _view(store: Path, name: str) -> _View:
+def view_of(store: Path, name: str) -> View:
+    """Return the recordings of a store by one representation and composite, such as 'mel/lrp.epsilon'."""
     table = read_whole(store, f"statistics/{RECORDINGS}/{name}")
-    pairs = [
-        f"{label}/{recording}" for label, recording in zip(table["label"], table["recording"], strict=True)
-    ]
     edges = (table[axis.name] for axis in FREQUENCY_AXIS[1:])
-    return _View(
-        np.array(pairs, dtype=object),
-        table["label"],
-        table["fold"],
-        table["share"],
-        table["input_share"],
-        *edges,
-    )
+    return View(*(table[name] for name in ("label", "recording", "fold", "share", "input_share")), *edges)
 
 
-def _paired(views: Sequence[_View]) -> list[_View]:
-    """Return views of the recordings that all of them have shares of, in one order."""
-    known = [set(view.names[np.isfinite(view.share).all(axis=1)].tolist()) for view in views]
-    common = sorted(set.intersection(*known))
-    paired = []
-    for view in views:
-        place = {name: number for number, name in enumerate(view.names.tolist())}
-        rows = np.array([place[name] for name in common], np.int64)
-        of_rows = {
-            name: getattr(view, name)[rows] for name in ("names", "label", "fold", "share", "input_share")
-        }
-        paired.append(replace(view, **of_rows))
-    return paired
+def _groups_of_others(run: Run, name: str) -> list[Path]:
+    """Return where the figures of the runs with other seeds should be."""
+    folders = run.settings.statistics.other_seeds
+    stores = [folder / STORE_NAME if (folder / STORE_NAME).exists() else folder for folder in folders]
+    return [store / f"statistics/{REGIONS}/{name}" for store in stores]
 
 
 def _others(run: Run, name: str) -> list[Path]:
@@ -267,12 +206,13 @@ def _others(run: Run, name: str) -> list[Path]:
     stores = []
     axes = read_whole(run.store, f"{MAPS}/{name}", ("frequency",))
     bands = [band.name for band in bands_of(run, name.split("/")[0], axes)]
-    for folder in run.settings.statistics.other_seeds:
-        store = folder / STORE_NAME if (folder / STORE_NAME).exists() else folder
-        if not (store / f"statistics/{REGIONS}/{name}/zarr.json").exists():
+    for folder, group in zip(run.settings.statistics.other_seeds, _groups_of_others(run, name), strict=True):
+        if not group.exists():
             raise ConfigError(
-                f"statistics.other_seeds: {folder} holds no figures of {name}: run `toolkit statistics` there"
+                f"statistics.other_seeds: {folder} holds no figures of {name}: run `toolkit statistics` there, "
+                "or take it out of the list"
             )
+        store = group.parents[3]
         clips = [read_whole(each, "clips", ("clip",))["clip"].tolist() for each in (run.store, store)]
         if clips[0] != clips[1]:
             raise ConfigError(f"statistics.other_seeds: {folder} is not a run on the same clips as this one")

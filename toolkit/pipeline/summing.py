@@ -54,7 +54,7 @@ class Explained:
     label: np.ndarray
     fold: np.ndarray
     recording: np.ndarray
-    """Number of the recording: one that holds clips of two classes is two."""
+    """Number of the recording in the order of the store; one with clips of two classes or folds is two."""
     recording_name: np.ndarray
     salience: np.ndarray
     valid_duration_s: np.ndarray
@@ -157,11 +157,13 @@ def explained(run: Run, representation: str, composite: str) -> Explained:
         ("prediction", "target", "logits", "relevance_sum"),
     )
     # The same recording may hold clips of two classes; as a sample it is then two.
-    pairs = [f"{label}/{name}" for label, name in zip(clips["label"], clips["recording"], strict=True)]
+    # So is one that lies in two folds: their networks differ.
+    keys = list(zip(clips["label"].tolist(), clips["fold"].tolist(), clips["recording"].tolist(), strict=True))
+    number = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     return Explained(
         label=clips["label"],
         fold=clips["fold"],
-        recording=np.unique(pairs, return_inverse=True)[1],
+        recording=np.array([number[key] for key in keys], np.int64),
         recording_name=clips["recording"],
         salience=clips["salience"],
         valid_duration_s=clips["valid_duration_s"],
@@ -197,8 +199,13 @@ def class_names(run: Run) -> np.ndarray:
 
 def stream(run: Run, *name: object) -> np.random.Generator:
     """Return the random stream of a group of figures: never of a worker, so that these do not matter."""
+    return stream_from(run.settings.seed, *name)
+
+
+def stream_from(seed: int, *name: object) -> np.random.Generator:
+    """Return the random stream of whatever is called so, from a seed."""
     words = "/".join(str(word) for word in name)
-    return np.random.default_rng([run.settings.seed, zlib.crc32(words.encode())])
+    return np.random.default_rng([seed, zlib.crc32(words.encode())])
 
 
 def bootstrap_of(run: Run, *name: object) -> Bootstrap:
@@ -335,7 +342,7 @@ def _contrasted(source: _Source, of_class: _Class) -> Figures:
     """Return the figures of both contrasts of one class, shape (contrast, ...), and those against power."""
     settings, clips, bands = source.job.settings, of_class.clips, source.groups
     share, input_share, power_share = (
-        clips.means(name, clips.correct) for name in ("share", "input_share", "power_share")
+        clips.means(name, clips.paired) for name in ("share", "input_share", "power_share")
     )
     both = (
         contrasts.against_input(share, input_share, clips.fold, bands),
@@ -343,14 +350,14 @@ def _contrasted(source: _Source, of_class: _Class) -> Figures:
     )
     found = []
     for name, contrast in zip(CONTRASTS, both, strict=True):
-        bootstrap = source.bootstrap(of_class.label, name)
+        bootstrap = source.bootstrap(of_class.label, name, "tests")
         testable = contrasts.can_be_tested(contrast, settings.minimum_recordings)
         figures = contrasts.tests(contrast, recipe_of(settings), bootstrap) if testable else None
         found.append({
             "contrast_n_recordings": np.array(contrast.n_recordings, np.int64),
             "contrast_n_others": np.array(contrast.n_others, np.int64),
             **(figures or contrasts.untested(contrast)),
-            **contrasts.estimates(contrast, bootstrap),
+            **contrasts.estimates(contrast, source.bootstrap(of_class.label, name, "intervals")),
             **contrasts.by_fold(contrast, source.folds.tolist()),
         })
     power = contrasts.against_input(share, power_share, clips.fold, bands)
@@ -362,11 +369,11 @@ def _contrasted(source: _Source, of_class: _Class) -> Figures:
 
 def _against_power(source: _Source, contrast: contrasts.Contrast, label: int) -> Figures:
     """Return the sensitivity table: the contrast with the power of the spectrogram instead of the input."""
-    bootstrap, settings = source.bootstrap(label, "power"), source.job.settings
-    figures = contrasts.estimates(contrast, bootstrap)
+    settings = source.job.settings
+    figures = contrasts.estimates(contrast, source.bootstrap(label, "power", "intervals"))
     p = np.full(len(source.bands.bins), np.nan)
     if contrasts.can_be_tested(contrast, settings.minimum_recordings):
-        p = contrasts.band_test(contrast, settings.n_permutations, bootstrap.rng)[1]
+        p = contrasts.band_test(contrast, settings.n_permutations, source.rng(label, "power", "tests"))[1]
     named = {f"power_ratio{end}": figures[f"band_ratio{end}"] for end in ("", "_low", "_high")}
     return {**named, "power_p": p}
 
@@ -387,8 +394,8 @@ def _recordings(of_class: _Class) -> Figures:
         "fold": clips.fold.astype(np.int64),
         "n_clips": count.astype(np.int64),
         "n_correct": np.bincount(clips.recording[clips.correct], minlength=n).astype(np.int64),
-        "share": clips.means("share", clips.correct),
-        "input_share": clips.means("input_share", clips.correct),
+        "share": clips.means("share", clips.paired),
+        "input_share": clips.means("input_share", clips.paired),
     }
 
 

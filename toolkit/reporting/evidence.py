@@ -5,7 +5,7 @@ sentence: these are the numbers that ``toolkit.reporting.verdicts`` makes senten
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ class Networks:
     chance: float
     is_chance: bool
     chance_folds: tuple[int, ...]
-    """Folds whose network alone is no better than chance."""
+    """Folds whose network alone is not known to be better than chance."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ class Contrast:
     def is_tested(self) -> bool:
         """Whether a test was made."""
         return bool(np.isfinite(self.p))
+
+    def is_certain(self, alpha: float) -> np.ndarray:
+        """Return which bins lie in a cluster that is certain for all classes and contrasts, shape (bin,)."""
+        return np.asarray((self.bin_cluster_p <= alpha) & (self.p <= alpha))
 
     def named(self, side: int) -> tuple[BandTest, ...]:
         """Return the bands whose verdict is 1 or -1."""
@@ -143,7 +147,7 @@ class InBoth:
     """What the class's profile in one representation has in common with that in the other."""
 
     is_chance: bool
-    """Whether the networks of one of them are no better than chance."""
+    """Whether the networks of one of them are not known to be better than chance."""
     n_recordings: int
     """With correctly classified clips in both."""
     correlation: Estimate
@@ -152,6 +156,11 @@ class InBoth:
     """Class whose constant-Q profile the mel profile of this class is most like; '' where not known."""
     named: Mapping[tuple[str, int], tuple[str, ...]]
     """Bands by contrast and side that both name."""
+    representations: tuple[str, ...] = ()
+    frequency: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Centres of third-octaves in Hz, ascending."""
+    ratio: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    """Of relevance to input, shape (representation, frequency)."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +181,9 @@ class OtherSeed:
     correlation: Estimate
     map_correlation: float
     n_alike: int
-    """Bands and contrasts with the same verdict."""
+    """Bands and contrasts of which both say the same."""
     n_verdicts: int
+    """Bands and contrasts of which either says anything."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +257,7 @@ class _Group:
     """As ``_is_common`` returns it."""
     in_both: Table | None
     is_chance_in_one: bool
-    """Whether the networks of any representation are no better than chance."""
+    """Whether the networks of any representation are not known to be better than chance."""
     composites: Table | None
     seeds: Table | None
 
@@ -396,7 +406,7 @@ def _networks(scores: Table, table: Table) -> Networks:
 
 
 def _is_common(ratio: np.ndarray, minimum_ratio: float) -> np.ndarray:
-    """Return where every class is beyond the limit on one side, booleans, shape (contrast, band).
+    """Return where every class is beyond the limit on one side of input, booleans, shape (contrast, band).
 
     Parameters
     ----------
@@ -406,6 +416,8 @@ def _is_common(ratio: np.ndarray, minimum_ratio: float) -> np.ndarray:
         The limit.
     """
     known = np.isfinite(ratio)
+    # Classes cannot all have more than the others: their contrast is free of what networks do to every class.
+    known[:, CONTRASTS.index(REST)] = False
     more = (ratio >= minimum_ratio) | ~known
     less = (ratio <= 1 / minimum_ratio) | ~known
     return np.asarray((known.sum(axis=0) > 1) & (more.all(axis=0) | less.all(axis=0)))
@@ -512,6 +524,9 @@ def _in_both(group: _Group, label: int) -> InBoth | None:
             for place, kind in enumerate(CONTRASTS)
             for side in (1, -1)
         },
+        representations=tuple(str(name) for name in table["representation"]),
+        frequency=table["frequency"],
+        ratio=table["ratio"][label],
     )
 
 
@@ -542,7 +557,7 @@ def _other_seeds(group: _Group, label: int) -> tuple[OtherSeed, ...]:
             correlation=_estimate(table, "correlation", (label, run)),
             map_correlation=float(table["map_correlation"][label, run]),
             n_alike=int(table["n_verdicts_alike"][label, run]),
-            n_verdicts=group.table["band_verdict"][label].size,
+            n_verdicts=int(table["n_verdicts"][label, run]),
         )
         for run, seed in enumerate(table["seed"])
     )

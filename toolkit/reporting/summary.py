@@ -1,5 +1,6 @@
 """The verdicts of a store as a table of plain text, for the end of a command."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,13 +8,15 @@ import numpy as np
 
 from toolkit.reporting.evidence import Evidence, read_evidence
 from toolkit.reporting.verdicts import verdict
-from toolkit.reporting.wording import p_number, percent, words
+from toolkit.reporting.wording import composite_name, p_number, percent, words
 
 
 @dataclass(frozen=True)
 class Table:
     """Cells of text."""
 
+    legend: tuple[str, ...]
+    """What to know to read it, a line each."""
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
@@ -40,7 +43,21 @@ def verdict_table(store: Path, composite: str | None = None) -> Table:
     has_object = any(_is_known(evidence) for evidence in shown)
     header = ("class", "representation", "recordings", "verdict", "p input", "p other classes")
     rows = tuple((*_row(evidence), *([_object(evidence)] if has_object else [])) for evidence in shown)
-    return Table((*header, *(["cells of the object there"] if has_object else [])), rows)
+    return Table(_legend(shown), (*header, *(["cells of the object there"] if has_object else [])), rows)
+
+
+def _legend(shown: Sequence[Evidence]) -> tuple[str, ...]:
+    if not shown:
+        return ()
+    first = shown[0]
+    of = {"predicted": "the class that is named", "all": "the class that is named", "label": "the true class"}
+    limits = first.limits
+    return (
+        f"maps by {composite_name(first.composite)} for {of.get(first.target, words(first.target))}; named are "
+        f"bands with corrected p <= {limits.alpha:g} and a ratio beyond {limits.minimum_ratio:g}; more first",
+        "recordings: with correct clips, for p input; of all, for p other classes; –: fewer than "
+        f"{limits.minimum_recordings}, not tested",
+    )
 
 
 def _row(evidence: Evidence) -> tuple[str, ...]:

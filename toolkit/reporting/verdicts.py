@@ -39,7 +39,8 @@ NOTEWORTHY_EDGE = 1.5
 """Relevance per input at the edge of padding, from which on it is worth a warning."""
 NOTEWORTHY_PADDING = 0.1
 """Share of absolute relevance in padding, likewise."""
-_COMPARED_WITH = {INPUT: "input", REST: "other classes"}
+COMPARED_WITH = {INPUT: "input", REST: "other classes"}
+"""What the contrasts compare relevance with, in words."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def headline(evidence: Evidence) -> str:
     """Return a few words: the bands that are named, or why there are none."""
     kind = status(evidence)
     if kind == "chance":
-        return "networks no better than chance"
+        return "networks not known to be better than chance"
     if kind == "too few":
         return f"too few to say: {plural(_n_recordings(evidence), 'recording')}"
     if kind == "not tested":
@@ -116,7 +117,7 @@ def headline(evidence: Evidence) -> str:
 def _unnamed(evidence: Evidence) -> str:
     tested = [contrast for contrast in evidence.contrasts.values() if contrast.is_tested]
     differing = [contrast for contrast in tested if contrast.p <= evidence.limits.alpha]
-    with_what = " and ".join(_COMPARED_WITH[contrast.name] for contrast in differing or tested)
+    with_what = " and ".join(COMPARED_WITH[contrast.name] for contrast in differing or tested)
     if differing:
         return f"differs from {with_what}, but no band is certain"
     return f"not told from {with_what}"
@@ -128,7 +129,7 @@ def _named_briefly(evidence: Evidence, side: int, *, is_common: bool) -> str:
     for contrast in evidence.contrasts.values():
         for band in contrast.named(side):
             if band.is_common == is_common:
-                ratios[band.band].append(f"{times(band.ratio.value)} x {_COMPARED_WITH[contrast.name]}")
+                ratios[band.band].append(f"{times(band.ratio.value)} x {COMPARED_WITH[contrast.name]}")
     return ", ".join(f"{band} ({', '.join(found)})" for band, found in ratios.items() if found)
 
 
@@ -151,11 +152,14 @@ def _on_networks(evidence: Evidence) -> list[str]:
         ]
     folds = [str(fold) for fold in networks.chance_folds]
     if len(folds) == 1:
-        return [f"The {name} network of fold {folds[0]} is no better than chance; its maps count here too."]
+        return [
+            f"The {name} network of fold {folds[0]} is not known to be better than chance; its maps count here "
+            "too."
+        ]
     if folds:
         return [
-            f"The {name} networks of folds {listed(folds)} are no better than chance; their maps count here "
-            "too."
+            f"The {name} networks of folds {listed(folds)} are not known to be better than chance; their maps "
+            "count here too."
         ]
     return []
 
@@ -245,7 +249,7 @@ def _in_full(band: BandTest, evidence: Evidence, shares: BandShares | None) -> s
     if shares is not None and not math.isnan(shares.share.value + shares.input_share):
         held = f"{percent(shares.share.value)} of positive relevance, {percent(shares.input_share)} of input"
         ratio = f"{held}: {ratio}"
-    if limits(band.ratio):
+    if limits(band.ratio, 1):
         ratio += f", {100 * evidence.limits.confidence:g} % interval {limits(band.ratio, 1)}"
     found = [ratio]
     if math.isfinite(band.p):
@@ -300,7 +304,10 @@ def _in_both(evidence: Evidence) -> list[str]:
     if both is None or evidence.networks.is_chance:
         return []
     if both.is_chance:
-        return ["The networks of the other representation are no better than chance: agreement says nothing."]
+        return [
+            "The networks of the other representation are not known to be better than chance: agreement says "
+            "nothing."
+        ]
     fewest, n = evidence.limits.minimum_recordings, plural(both.n_recordings, "recording")
     than = {INPUT: "than input", REST: "than in other classes"}
     found = [

@@ -1,10 +1,40 @@
 """Do two views of a class agree: networks of different folds or seeds, representations, composites."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from toolkit.statistics.bootstrap import CORRELATION, Bootstrap, interval, replicates, weighted_means
+from toolkit.statistics.contrasts import single_bins
 from toolkit.statistics.profiles import divided_cells
+
+
+@dataclass(frozen=True)
+class View:
+    """Recordings as one representation and composite of one run sees them."""
+
+    label: np.ndarray
+    """Number of the class, shape (recording,)."""
+    recording: np.ndarray
+    """Names; one that holds clips of two classes, or in two folds, stands here twice."""
+    fold: np.ndarray
+    share: np.ndarray
+    """Shape (recording, bin)."""
+    input_share: np.ndarray
+    low_hz: np.ndarray
+    """Lower edges of the bins, shape (bin,)."""
+    high_hz: np.ndarray
+
+    @property
+    def keys(self) -> list[tuple[int, int, str]]:
+        """What tells recordings apart: class, fold and name."""
+        return list(zip(self.label.tolist(), self.fold.tolist(), self.recording.tolist(), strict=True))
+
+    def rows(self, rows: np.ndarray) -> "View":
+        """Return some of the recordings, in the order of their numbers."""
+        of_rows = ("label", "recording", "fold", "share", "input_share")
+        return replace(self, **{name: getattr(self, name)[rows] for name in of_rows})
 
 
 def leave_one_out(
@@ -70,6 +100,70 @@ def spread_over(low: np.ndarray, high: np.ndarray, edges: np.ndarray) -> np.ndar
     """
     inside = np.minimum(high, edges[1:, None]) - np.maximum(low, edges[:-1, None])
     return np.asarray(np.maximum(inside, 0) / (high - low))
+
+
+def paired(views: Sequence[View]) -> list[View]:
+    """Return views of the recordings that all of them have shares of, in one order."""
+    known = [np.isfinite(view.share).all(axis=1) for view in views]
+    places = [
+        {key: row for row, key in enumerate(view.keys) if is_known[row]}
+        for view, is_known in zip(views, known, strict=True)
+    ]
+    common = sorted(set.intersection(*map(set, places)))
+    return [
+        view.rows(np.array([place[key] for key in common], np.int64))
+        for view, place in zip(views, places, strict=True)
+    ]
+
+
+def profile(view: View, chosen: np.ndarray, floor: float, weights: np.ndarray) -> np.ndarray:
+    """Return log ratios of mean shares of relevance and input in every replicate, shape (replicate, bin).
+
+    Parameters
+    ----------
+    view
+        Recordings.
+    chosen
+        Which of them, booleans, shape (recording,).
+    floor
+        Added to shares before ratios: see ``contrasts.Groups``.
+    weights
+        Of the chosen, shape (replicate, chosen).
+    """
+    share, reference = (weighted_means(values[chosen], weights) for values in (view.share, view.input_share))
+    return single_bins(share.shape[1], floor).log_ratio(share, reference)
+
+
+def correlated(
+    views: Sequence[View], n_classes: int, floor: float, bootstrap: Bootstrap
+) -> dict[str, np.ndarray]:
+    """Return the correlation of two profiles of every class, with its interval, shape (class,) each.
+
+    Parameters
+    ----------
+    views
+        Two, of the same recordings and bins, as ``paired`` returns them.
+    n_classes
+        Classes, numbered from 0.
+    floor
+        As ``profile`` takes it.
+    bootstrap
+        How intervals are made; recordings are drawn within the folds of the first view.
+    """
+    found = []
+    for label in range(n_classes):
+        chosen = views[0].label == label
+        folds = views[0].fold[chosen]
+
+        def of_replicates(weights: np.ndarray, of: np.ndarray = chosen) -> np.ndarray:
+            return correlation(*(profile(view, of, floor, weights) for view in views))
+
+        middle = of_replicates(np.ones((1, len(folds))))[0]
+        drawn = replicates(of_replicates, folds, bootstrap)
+        low, high = interval(middle, drawn, folds, bootstrap.confidence, CORRELATION)
+        found.append((middle, low, high))
+    limits = np.array(found, np.float64).reshape(n_classes, 3).T
+    return dict(zip(("correlation", "correlation_low", "correlation_high"), limits, strict=True))
 
 
 _NO_SPREAD = 1e-12

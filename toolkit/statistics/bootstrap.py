@@ -68,6 +68,27 @@ def collapsed(strata: np.ndarray) -> np.ndarray:
     return np.unique(of, return_inverse=True)[1]
 
 
+def collapsed_within(kind: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """Return ``collapsed`` strata of recordings of each kind apart, so that none joins recordings of two kinds.
+
+    Parameters
+    ----------
+    kind, strata
+        Of each recording, shape (recording,).
+
+    Returns
+    -------
+    Numbers of strata, from 0, shape (recording,); kinds ascending.
+    """
+    numbers = np.zeros(len(strata), np.int64)
+    n_strata = 0
+    for each in np.unique(kind):
+        inside = kind == each
+        numbers[inside] = n_strata + collapsed(strata[inside])
+        n_strata = int(numbers[inside].max()) + 1
+    return numbers
+
+
 def recording_weights(strata: np.ndarray, n_replicates: int, rng: np.random.Generator) -> np.ndarray:
     """Return the weight of every recording in every bootstrap replicate, shape (replicate, recording).
 

@@ -11,7 +11,7 @@ with noise, so that every band would seem to hold less relevance than input. Dif
 flipped signs, and exchange with classes of another spread, find too much, and a bootstrap of t must agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from toolkit.statistics.bootstrap import (
     PLAIN,
     Bootstrap,
     blocks_of_weights,
+    collapsed_within,
     interval,
     replicates,
     weighted_means,
@@ -95,7 +96,7 @@ class Contrast:
     @property
     def strata(self) -> np.ndarray:
         """Within which recordings are drawn anew: folds, of the class and of the others."""
-        return self.fold if self.members is None else 2 * self.fold + self.members
+        return self.fold if self.members is None else collapsed_within(self.members, self.fold)
 
     @property
     def strata_of_fewer(self) -> np.ndarray:
@@ -180,6 +181,8 @@ def against_input(share: np.ndarray, input_share: np.ndarray, fold: np.ndarray, 
 def against_rest(share: np.ndarray, members: np.ndarray, fold: np.ndarray, bands: Groups) -> Contrast:
     """Return the contrast of a class with all others, all of them explained for that class's output.
 
+    A fold that holds only one of the two tells nothing of their difference, and is left out.
+
     Parameters
     ----------
     share
@@ -190,6 +193,8 @@ def against_rest(share: np.ndarray, members: np.ndarray, fold: np.ndarray, bands
         As in ``against_input``.
     """
     known = np.isfinite(share).all(axis=1)
+    both = np.intersect1d(fold[known & members], fold[known & ~members])
+    known &= np.isin(fold, both)
     return Contrast(share[known], fold[known], bands, members=members[known])
 
 
@@ -225,14 +230,17 @@ def effect_size(contrast: Contrast) -> np.ndarray:
     """
     values = contrast.difference(contrast.bands)
     if contrast.members is None:
-        groups = [values]
+        groups, n_folds = [values], 1
     else:
+        n_folds = len(np.unique(contrast.fold))
         moved = centred(values, contrast.fold)
         groups = [moved[contrast.members], moved[~contrast.members]]
     fewest = min(len(group) for group in groups)
     if fewest < 3:
         return np.full(values.shape[1], np.nan)
-    spread = np.sqrt(np.mean([group.var(axis=0, ddof=1) for group in groups], axis=0))
+    # Every fold's own mean took some of the spread away.
+    lost = (len(values) - 1) / (len(values) - n_folds) if len(values) > n_folds else np.nan
+    spread = np.sqrt(lost * np.mean([group.var(axis=0, ddof=1) for group in groups], axis=0))
     difference = contrast.effect(contrast.bands, np.ones((1, len(values))))[0]
     correction = 1 - 3 / (4 * (fewest - 1) - 1)
     return np.divide(difference * correction, spread, out=np.full(spread.shape, np.nan), where=spread > 0)
@@ -245,18 +253,21 @@ def by_fold(contrast: Contrast, folds: Sequence[int]) -> dict[str, np.ndarray]:
     -------
     ``fold_ratio``: shape (fold, band), NaN for a fold without recordings of the class or of the others;
     ``n_folds``: folds that have a ratio, shape (band,); ``n_folds_alike``: those on the same side of 1 as all
-    together; ``ratio_left_out_low`` and ``_high``: least and largest ratio with one fold left out.
+    together; ``ratio_left_out_low`` and ``_high``: least and largest ratio with one fold left out, NaN where
+    nothing is left without one of them.
     """
     apart = np.array([_log_ratio_within(contrast, contrast.fold == fold) for fold in folds])
-    left_out = np.array([_log_ratio_within(contrast, contrast.fold != fold) for fold in folds])
+    left_out = np.array([
+        _log_ratio_within(contrast, contrast.fold != fold) for fold in np.unique(contrast.fold)
+    ])
     together = _log_ratio_within(contrast, np.ones(len(contrast.fold), bool))
-    known = np.isfinite(apart)
+    known, nothing = np.isfinite(apart), np.full(len(together), np.nan)
     return {
         "fold_ratio": np.exp(apart),
         "n_folds": known.sum(axis=0),
         "n_folds_alike": (known & (np.sign(apart) == np.sign(together))).sum(axis=0),
-        "ratio_left_out_low": np.exp(_outermost(left_out, np.min)),
-        "ratio_left_out_high": np.exp(_outermost(left_out, np.max)),
+        "ratio_left_out_low": np.exp(left_out.min(axis=0)) if len(left_out) else nothing,
+        "ratio_left_out_high": np.exp(left_out.max(axis=0)) if len(left_out) else nothing,
     }
 
 
@@ -268,6 +279,10 @@ def tests(contrast: Contrast, recipe: Recipe, bootstrap: Bootstrap) -> dict[str,
     by_bin, *others = contrast.designs(bins)
     tested = found.touching if recipe.statistic == "mass" else test(by_bin, recipe, rng, *others)
     threshold = threshold_of(by_bin, recipe.cluster_p)
+    # How sure edges are is told of clusters by mass alone.
+    included = np.full(len(bins.bins), np.nan)
+    if recipe.statistic == "mass":
+        included = inclusion(by_bin, tested, threshold, blocks_of_weights(contrast.strata, bootstrap))
     return {
         "p": np.array(tested.p),
         "p_by_threshold": found.p_by_threshold,
@@ -275,9 +290,7 @@ def tests(contrast: Contrast, recipe: Recipe, bootstrap: Bootstrap) -> dict[str,
         "bin_p": tested.cell_p,
         "bin_cluster": tested.cluster.astype(np.int64),
         "bin_cluster_p": tested.p_by_cell,
-        "bin_inclusion": inclusion(
-            by_bin, found.touching, threshold, blocks_of_weights(contrast.strata, bootstrap)
-        ),
+        "bin_inclusion": included,
         "band_t": found.apart_t,
         "band_p": found.apart_p,
     }
@@ -349,8 +362,3 @@ def _log_ratio_within(contrast: Contrast, inside: np.ndarray) -> np.ndarray:
     if not part.n_recordings or (part.members is not None and part.members.all()):
         return np.full(len(contrast.bands.bins), np.nan)
     return part.log_ratio(part.bands, np.ones((1, len(part.fold))))[0]
-
-
-def _outermost(effects: np.ndarray, of: Callable[..., np.ndarray]) -> np.ndarray:
-    known = effects[np.isfinite(effects).all(axis=1)]
-    return of(known, axis=0) if len(known) else np.full(effects.shape[1], np.nan)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.statistics.bootstrap import Bootstrap, collapsed, recording_weights
+from toolkit.statistics.bootstrap import Bootstrap, collapsed_within, recording_weights
 
 
 def intraclass_correlation(values: np.ndarray, recording: np.ndarray) -> np.ndarray:
@@ -125,11 +125,10 @@ def draw(block: np.ndarray, stratum: np.ndarray, recording: np.ndarray, bootstra
     """
     keys = np.stack([block, stratum, recording], axis=1)
     groups, group = np.unique(keys, axis=0, return_inverse=True)
-    strata = np.zeros(len(groups), np.int64)
+    strata = collapsed_within(groups[:, 0], groups[:, 1])
     weights = np.ones((bootstrap.n_replicates, len(groups)))
     for each in np.unique(groups[:, 0]):
         inside = groups[:, 0] == each
-        strata[inside] = strata.max() + 1 + collapsed(groups[inside, 1])
         weights[:, inside] = recording_weights(strata[inside], bootstrap.n_replicates, bootstrap.rng)
     return Sample(group.ravel(), groups[:, 0], strata, weights)
 

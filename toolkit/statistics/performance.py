@@ -177,7 +177,7 @@ def _by_fold(
         "fold_accuracy_low": low,
         "fold_accuracy_high": high,
         "fold_chance": chance(tables),
-        "fold_is_chance": _is_chance(tables, low),
+        "fold_is_chance": (tables.sum(axis=(1, 2)) > 0) & _is_chance(tables, low),
         "fold_recall": recall(tables),
         "fold_precision": precision(tables),
     }
@@ -252,8 +252,8 @@ def _limits(
 
 
 def _is_chance(table: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """Return where there are clips and accuracy is not known to exceed chance, shape (...)."""
-    return (table.sum(axis=(-2, -1)) > 0) & ~(low > chance(table))
+    """Return where accuracy is not known to exceed chance, shape (...)."""
+    return np.asarray(~(low > chance(table)))
 
 
 def _n_recordings(clips: Classified, folds: np.ndarray, n_classes: int) -> np.ndarray:

@@ -5,6 +5,9 @@ if they are as often above as below.
 ``AgainstRest``: recordings of a class against all others; under it, who belongs to the class may be
 exchanged within each stratum (fold), so that what a fold's network does to all of its recordings cancels.
 
+Welch's t is that of a fit with a constant for every stratum; its error, after HC2, is unbiased where spreads
+are equal, whatever strata hold. Of one stratum it is Welch's own.
+
 Flipping and exchange suppose symmetric values, or equal spreads. ``Resampled`` and ``ResampledAgainstRest`` do
 not: they draw recordings with replacement from values less their mean, and are strict where recordings are few.
 Asked together with the others (``test(design, ..., *also)``), they keep skewed values from looking like
@@ -19,7 +22,8 @@ References
 Maris & Oostenveld, J Neurosci Methods 164 (2007): cluster mass. Sassenhagen & Draschkow, Psychophysiology 56
 (2019): what it does not say. Nichols & Holmes, Hum Brain Mapp 15 (2002): largest statistic. Smith & Nichols,
 NeuroImage 44 (2009): threshold-free enhancement; MNE 1.12 weights all heights alike instead of by their square.
-Chung & Romano, Ann Statist 41 (2013): studentised permutation. Hall & Wilson, Biometrics 47 (1991): resampling
+Chung & Romano, Ann Statist 41 (2013): studentised permutation.
+MacKinnon & White, J Econometrics 29 (1985): HC2. Hall & Wilson, Biometrics 47 (1991): resampling
 from what the hypothesis says.
 """
 
@@ -143,10 +147,22 @@ class AgainstRest:
     """Recordings of a class against all others, whatever differs between strata taken away."""
 
     values: np.ndarray
+    """Shape (recording, ...), none of them absent."""
     members: np.ndarray
     """Which recordings are of the class, booleans, shape (recording,)."""
     strata: np.ndarray
     """Stratum of each recording, shape (recording,)."""
+
+    def __post_init__(self) -> None:
+        """Check that no value is absent.
+
+        Raises
+        ------
+        ValueError
+            One is: whom a fit leaves out would differ from cell to cell.
+        """
+        if not np.isfinite(self.values).all():
+            raise ValueError("values of recordings against the rest must all be known")
 
     @property
     def freedom(self) -> int:
@@ -171,19 +187,47 @@ class AgainstRest:
         return self.t(self.draws(n, rng))
 
     def t(self, draws: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Return Welch's t, shape (draw, ...)."""
-        weights = np.ones((1, len(self.values))) if weights is None else weights
-        members = draws * weights
-        of_class = [members @ power for power in self._powers]
-        of_rest = [weights @ power - part for power, part in zip(self._powers, of_class, strict=True)]
-        means, errors = [], []
-        for n, total, of_squares in (of_class, of_rest):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                means.append(total / n)
-                errors.append(_squared_error(of_squares / n, means[-1], n))
+        """Return Welch's t of the fit with a constant for every stratum, shape (draw, ...)."""
+        _, values, squares = self._powers
+        of_all = np.ones((1, len(values))) if weights is None else weights
+        place, inside = self._strata
+        n = np.maximum(of_all @ inside, _ROUNDING)
+        apart = draws - ((draws * of_all) @ inside / n)[:, place]
+        weighted = apart * of_all
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = (means[0] - means[1]) / np.sqrt(errors[0] + errors[1])
-        return _shaped(t, self.values)
+            total = (apart * weighted).sum(axis=1, keepdims=True)
+            left = 1 - (1 / n)[:, place] - apart**2 / total
+            # A recording that the fit must pass through has no residual, and none to be enlarged.
+            share = np.where(left > _ROUNDING, apart * weighted / left, 0)
+            difference = weighted @ values / total
+            of_squares = share @ squares
+            error = of_squares - 2 * difference * ((share * apart) @ values)
+            error += difference**2 * (share * apart**2).sum(axis=1, keepdims=True)
+            if weights is not None:
+                error += self._error_of_means(weights, n, difference, share, apart)
+            np.maximum(error, _LEAST_VARIANCE * of_squares, out=error)
+            t = difference * total / np.sqrt(error)
+        return _shaped(np.where(np.isfinite(t), t, np.nan), self.values)
+
+    def _error_of_means(
+        self, weights: np.ndarray, n: np.ndarray, difference: np.ndarray, share: np.ndarray, apart: np.ndarray
+    ) -> np.ndarray:
+        """Return what squared residuals lose to the means of strata, which are zero but for weights."""
+        lost = np.zeros(difference.shape)
+        _, values, _ = self._powers
+        place, _ = self._strata
+        for stratum in range(n.shape[1]):
+            of = np.flatnonzero(place == stratum)
+            mean = weights[:, of] @ values[of] / n[:, [stratum]]
+            lost += mean**2 * share[:, of].sum(axis=1, keepdims=True) - 2 * mean * (share[:, of] @ values[of])
+            lost += 2 * difference * mean * (share * apart)[:, of].sum(axis=1, keepdims=True)
+        return lost
+
+    @cached_property
+    def _strata(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the place of each recording's stratum, (recording,), and members, (recording, stratum)."""
+        names, place = np.unique(self.strata, return_inverse=True)
+        return place, (place[:, None] == np.arange(len(names))).astype(np.float64)
 
     @cached_property
     def _powers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

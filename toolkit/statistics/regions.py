@@ -10,6 +10,7 @@ from toolkit.statistics.bootstrap import (
     PLAIN,
     SHARE,
     Bootstrap,
+    collapsed_within,
     interval,
     replicates,
     weighted_means,
@@ -48,6 +49,11 @@ class ClassClips:
     """1 foreground, 2 background, other numbers unknown, shape (clip,)."""
     profiles: Mapping[str, np.ndarray]
     """What ``profiles.clip_profiles`` returns."""
+
+    @property
+    def paired(self) -> np.ndarray:
+        """Which clips are compared with their input: correct, with any positive relevance; shape (clip,)."""
+        return self.correct & np.isfinite(self.profiles["share"]).all(axis=1)
 
     def means(self, name: str, chosen: np.ndarray) -> np.ndarray:
         """Return the mean of a profile over chosen clips of each recording, shape (recording, ...), or NaN."""
@@ -118,6 +124,7 @@ def by_fold(
         "fold_n_recordings": np.array([inside.sum() for inside in members], np.int64),
         "fold_band_share": np.array([mean(shares[inside]) for inside in members]).reshape(-1, shares.shape[1]),
         "fold_agreement": leave_one_out(sums, counts),
+        "fold_mean_relevance": divided_cells(sums, counts).astype(np.float32),
         "mean_relevance": divided_cells(sums.sum(axis=0), counts.sum(axis=0)),
     }
 
@@ -136,7 +143,7 @@ def object_in_bands(clips: ClassClips, bands: Bands) -> dict[str, np.ndarray]:
 
 def dependence(clips: ClassClips, bands: Bands) -> dict[str, np.ndarray]:
     """Return how alike clips of one recording are in their share by band, and what it costs, shape (band,)."""
-    chosen = clips.correct & np.isfinite(clips.profiles["share"]).all(axis=1)
+    chosen = clips.paired
     shares = clips.profiles["share"][chosen] @ bands.bins.T
     icc = intraclass_correlation(shares, clips.recording[chosen])
     return {"icc": icc, "design_effect": design_effect(clips.recording[chosen], icc)}
@@ -163,7 +170,7 @@ def _compared(
     known = [np.isfinite(each).all(axis=1) for each in shares]
     either = known[0] | known[1]
     # Drawn apart by what they hold: where one kind is rare, some replicates would have none of it.
-    strata = 4 * clips.fold + known[0] + 2 * known[1]
+    strata = collapsed_within(known[0] + 2 * known[1], clips.fold)
     means = [bands.of(mean(each)) for each in shares]
     middle = bands.log_ratio(means[0], means[1])
     low = high = np.full(len(middle), np.nan)

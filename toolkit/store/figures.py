@@ -132,6 +132,13 @@ _DESCRIBED = (
         "Correlation of the fold's mean map with the mean map of the recordings of all other folds.",
     ),
     _figure(
+        "fold_mean_relevance",
+        (*_BY_OUTCOME, "fold", "frequency", "time"),
+        "mean relevance of the fold",
+        "The mean relevance of the recordings of one fold.",
+        "float32",
+    ),
+    _figure(
         "relevance_in_padding",
         _BY_OUTCOME,
         "relevance in padding",
@@ -175,7 +182,10 @@ _DESCRIBED = (
         "Share of the band's cells in which the labelled object is louder than the background; likewise.",
     ),
 )
-_RATIO = "Mean share of positive relevance, divided by the mean share of what it is contrasted with."
+_RATIO = (
+    "Mean share of positive relevance divided by that of what it is contrasted with, after a part "
+    "(statistics.share_floor) of an even spread was added to both."
+)
 _TESTED = (
     Variable(
         "contrast_n_recordings", _BY_CONTRAST, "int64", "1", "recordings", "Recordings of the class compared."

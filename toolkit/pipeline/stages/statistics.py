@@ -6,6 +6,7 @@ the means of its recordings beside it), or one below ``agreement/``, which is ma
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from toolkit.store.read import read_whole
 from toolkit.store.schema import BY_TARGET, CONTRASTS, MAPS, OK
 
 NAME = "statistics"
-VERSION = 3
+VERSION = 4
 PERFORMANCE = "performance"
 _OF_PERFORMANCE = ("confidence", "n_bootstrap")
 Sources = Mapping[str, Mapping[str, list[object]]]
@@ -61,6 +62,7 @@ def plan(run: Run, _scope: Scope, force: bool) -> Plan:
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Compute the groups of the plan: those from maps side by side, those from other figures thereafter."""
     _refuse_too_few_permutations(run)
+    _refuse_bands_without_bins(run, plan)
     for name in plan.whole:
         run.markers(NAME).remove(name)
         for group in _groups(name):
@@ -78,6 +80,20 @@ def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> 
             data = _performance(run, name.split("/")[1]) if of_performance else agreeing.figures(run, name)
             write.write_group(run.store, f"statistics/{name}", data, attributes=_made_with(run, item.unit))
             _finish(run, item.unit, done)
+
+
+def _refuse_bands_without_bins(run: Run, plan: Plan) -> None:
+    """Refuse bands in which no bin lies before any figure is given up for them.
+
+    Raises
+    ------
+    ConfigError
+        None of the bands of a representation holds a bin.
+    """
+    maps = (name.partition("/")[2] for name in plan.whole if name.startswith(f"{summing.REGIONS}/"))
+    for group in maps:
+        axes = read_whole(run.store, f"{MAPS}/{group}", ("frequency",))
+        summing.bands_of(run, group.split("/")[0], axes)
 
 
 def _groups(name: str) -> tuple[str, ...]:
@@ -194,15 +210,12 @@ def _training_clips(run: Run, representation: str) -> dict[int, int]:
 
 
 def _classified(run: Run, representation: str) -> performance.Classified:
-    """Return every clip that has a prediction; composites share networks but may have come to other clips."""
+    """Return every clip whose class is known to the networks that held it out."""
     composites = sorted(path.parent.name for path in run.store.glob(f"{MAPS}/{representation}/*/zarr.json"))
     explained = [summing.explained(run, representation, composite) for composite in composites]
-    prediction, clips = np.max([clips.prediction for clips in explained], axis=0), explained[0]
+    prediction, clips = predictions(run.store, representation), explained[0]
     logits = np.fmax.reduce([clips.logits for clips in explained])
-    usable = read_whole(run.store, "clips", ("status",))["status"] == OK
-    # A fold of which only some classes are explained would flatter them: nothing could be mistaken for them.
-    open_folds = np.unique(clips.fold[usable & (prediction < 0)])
-    done = (prediction >= 0) & ~np.isin(clips.fold, open_folds)
+    done = prediction >= 0
     return performance.Classified(
         label=clips.label[done],
         prediction=prediction[done],
@@ -210,6 +223,21 @@ def _classified(run: Run, representation: str) -> performance.Classified:
         recording=clips.recording[done],
         probability=probabilities(logits[done]),
     )
+
+
+def predictions(store: Path, representation: str) -> np.ndarray:
+    """Return the number of the class that each clip was called, shape (clip,); -1 where that does not count.
+
+    Composites share networks but may have come to other clips. A fold of which only some classes are explained
+    does not count, which would flatter them: nothing could be mistaken for them.
+    """
+    groups = sorted(path.parent.name for path in store.glob(f"{MAPS}/{representation}/*/zarr.json"))
+    found = [
+        read_whole(store, f"{MAPS}/{representation}/{name}", ("prediction",))["prediction"] for name in groups
+    ]
+    prediction, clips = np.max(found, axis=0), read_whole(store, "clips", ("fold", "status"))
+    open_folds = np.unique(clips["fold"][(clips["status"] == OK) & (prediction < 0)])
+    return np.where(np.isin(clips["fold"], open_folds), -1, prediction)
 
 
 def check(run: Run) -> None:
