@@ -166,6 +166,20 @@ class StatisticsSettings(_Section):
         return self
 
 
+class EvaluationSettings(_Section):
+    """What of the clips is to be heard, cut in two by their relevance."""
+
+    audio: Literal["auto", "none", "examples", "all"] = "auto"
+    """Which sounds are kept in the store and so come into pages: of no clip, of the examples, of all clips.
+    'auto': the examples of the synthetic corpus, none of real recordings, which have a licence."""
+    composite: CompositeName | None = None
+    """Whose maps sounds are cut by; None: the first of ``explanation.composites`` that has maps."""
+    n_examples: Annotated[int, Field(ge=1, le=20)] = 3
+    """Examples of each class, at most."""
+    kept_relevance: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of positive relevance in the cells that are kept whole."""
+
+
 class QualitySettings(_Section):
     """Gates: a result beyond them ends the run with exit code 6."""
 
@@ -188,6 +202,13 @@ SOURCE_DEFAULTS: Mapping[str, Plain] = {
 """Defaults that suit one kind of source; every layer of settings is stronger."""
 
 
+class ReportSettings(_Section):
+    """What is written beside the pages."""
+
+    data: bool = True
+    """Whether every table and figure is written as a file, too, below ``reports/data``."""
+
+
 class Settings(_Section):
     """All settings of one run."""
 
@@ -198,6 +219,8 @@ class Settings(_Section):
     training: TrainingSettings = TrainingSettings()
     explanation: ExplanationSettings = ExplanationSettings()
     statistics: StatisticsSettings = StatisticsSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    report: ReportSettings = ReportSettings()
     quality: QualitySettings = QualitySettings()
 
     @model_validator(mode="after")

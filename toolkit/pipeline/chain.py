@@ -18,13 +18,13 @@ from toolkit.pipeline.executors import Processes
 from toolkit.pipeline.files import sweep, write_json
 from toolkit.pipeline.provenance import write_provenance
 from toolkit.pipeline.run import PROVENANCE_NAME, SETTINGS_NAME, Plan, Run, Scope, Stage, Tools
-from toolkit.pipeline.stages import explain, export, features, report, statistics, train
+from toolkit.pipeline.stages import evaluate, explain, export, features, report, statistics, train
 from toolkit.store import write
 from toolkit.store.read import check_version, read_whole
 from toolkit.store.schema import LEFT_OUT
 
 STAGES: Mapping[str, Stage] = {
-    module.NAME: module.STAGE for module in (features, train, export, explain, statistics, report)
+    module.NAME: module.STAGE for module in (features, train, export, explain, statistics, evaluate, report)
 }
 
 
@@ -161,6 +161,7 @@ def check_scope(request: Request) -> None:
         for value in set(asked) - set(allowed_names):
             raise ConfigError(f"{option} {value}: not in the settings of this run: {', '.join(allowed_names)}")
     explainers.check_names(run.settings.explanation)
+    evaluate.check_composite(run.settings)
     store = run.store
     if not store.exists():
         return

@@ -8,6 +8,7 @@ catalogue, in the order of the catalogue.
 from collections.abc import Mapping
 
 from toolkit.store.figures import COMPOSITES_AGREE, RECORDINGS, REGIONS, REPRESENTATIONS_AGREE, SEEDS_AGREE
+from toolkit.store.listening import EXAMPLES
 from toolkit.store.scores import PERFORMANCE
 from toolkit.store.variables import (
     BAND_AXIS,
@@ -25,7 +26,13 @@ FORMAT_VERSION = 2
 ROWS_PER_PARTITION = 64
 """Clips in one partition: the unit of writing, equal to the chunk length along ``clip``."""
 BINS_PER_CHUNK = 16
-CHUNK_LENGTHS: Mapping[str, int] = {"clip": ROWS_PER_PARTITION, "frequency": BINS_PER_CHUNK}
+EXAMPLES_PER_CHUNK = 16
+CHUNK_LENGTHS: Mapping[str, int] = {
+    "clip": ROWS_PER_PARTITION,
+    "frequency": BINS_PER_CHUNK,
+    "example": EXAMPLES_PER_CHUNK,
+    "sample": 1 << 17,
+}
 """Chunk length by dimension; dimensions that are not named here are never split."""
 
 PENDING, OK, LEFT_OUT = "pending", "ok", "left out"
@@ -249,6 +256,7 @@ EXPLANATIONS = (
     ),
 )
 
+LISTENING = "evaluation/listening"
 MAPS, BY_TARGET = "relevance", "relevance_by_target"
 """Kinds of groups with one row per clip and network that explains it: maps, and shares for every class."""
 GROUPS: Mapping[str, tuple[Variable, ...]] = {
@@ -264,6 +272,7 @@ GROUPS: Mapping[str, tuple[Variable, ...]] = {
     "statistics/agreement/representations": REPRESENTATIONS_AGREE,
     "statistics/agreement/composites": COMPOSITES_AGREE,
     "statistics/agreement/seeds": SEEDS_AGREE,
+    LISTENING: EXAMPLES,
     "explanations": EXPLANATIONS,
 }
 """Variables by kind of group; below each kind stand the representation and, for maps, the composite."""

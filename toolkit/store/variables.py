@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["text", "bool", "int64", "float32", "float64"]
+Kind = Literal["text", "bool", "int16", "int64", "float32", "float64"]
 FILL: Mapping[Kind, object] = {
     "text": "",
     "bool": False,
+    "int16": 0,
     "int64": -1,
     "float32": np.float32("nan"),
     "float64": float("nan"),

@@ -71,7 +71,7 @@ def prepare(run: Run, tools: Tools) -> None:
     with write.new_store(run.store, _about(catalogue, run.settings)) as store:
         _fill_store(store, catalogue, run.settings)
         _carry_over(run.store, store, source)
-        for stage in ("statistics", "report"):
+        for stage in ("statistics", "evaluate", "report"):
             run.markers(stage).forget()
     markers.write(unit.name, Marker(unit.made_from))
 
