@@ -51,6 +51,8 @@ class MadeUp:
             "nominal": [],
         }
         self.target = "predicted"
+        self.clips = clips()
+        self.problems = {name: text() for name in ("subject", "reason", "severity")}
         names = [f"{kind}/{composite}" for kind in ("mel", "cqt") for composite in COMPOSITES]
         self.groups = {
             f"statistics/{name}": figures_of(f"statistics/{name}", seed)
@@ -76,13 +78,13 @@ class MadeUp:
         for table in self.groups.values():
             for name, values in table.items():
                 if values.dtype.kind == "f" and name not in {"frequency", "time", "aligned_time"}:
-                    table[name] = np.full(values.shape, np.nan)
+                    table[name] = np.full_like(values, np.nan)
 
     def write(self) -> Path:
         made = {"statistics": to_json(StatisticsSettings()), "seed": 1, "key": "0"}
         with write.new_store(self.store, self.about) as store:
-            write.write_group(store, "clips", clips())
-            write.write_group(store, "problems", {name: text() for name in ("subject", "reason", "severity")})
+            write.write_group(store, "clips", self.clips)
+            write.write_group(store, "problems", self.problems)
             for group, table in self.groups.items():
                 write.write_group(store, group, table, attributes=made)
                 if group.startswith("statistics/regions/"):
@@ -113,7 +115,7 @@ def figures_of(group: str, seed: int) -> dict[str, np.ndarray]:
 def values_of(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if kind == "bool":
         return np.zeros(shape, bool)
-    return rng.integers(10, 20, shape) if kind == "int64" else rng.uniform(0.3, 0.9, shape)
+    return rng.integers(10, 20, shape) if kind == "int64" else rng.uniform(0.3, 0.9, shape).astype(kind)
 
 
 def clips() -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Figures: same numbers, same bytes; limits that treat for and against alike; nothing breaks on gaps."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from tests.reporting.constructed import absent, contrast, evidence
 from toolkit.config import FeatureSettings
 from toolkit.features.spectrogram import axes
-from toolkit.reporting import figures
+from toolkit.reporting import drawing, figures
 from toolkit.reporting.evidence import Contrast
 from toolkit.reporting.view import BandShare, Region
 from toolkit.reporting.wording import Estimate
@@ -41,17 +42,70 @@ def region(request) -> Region:
     )
 
 
-def draw_all(region: Region) -> list[bytes]:
-    limit = figures.limit_of([region])
-    return [figures.maps(region, limit), figures.bands([region, region]), figures.thumbnail(region, limit)]
+def pixels(figure) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(drawing.png(figure))).convert("RGB")).astype(int)
+
+
+def draw_all(region: Region) -> list:
+    limit, known = figures.limit_of([region]), evidence()
+    drawn = [
+        figures.maps(region, None, limit).figure,
+        figures.maps(region, known, limit).figure,
+        figures.window(region, limit, "one window"),
+        figures.example(region, "one clip").figure,
+        figures.bands([region, region]),
+        figures.folds([region, region]),
+        figures.thumbnail(region, limit),
+        figures.confusion({"mel": np.diag([3, 4]), "cqt": np.ones((2, 2), int)}, ["a", "b"]),
+        figures.both(known),
+    ]
+    return [figure for figure in drawn if figure is not None]
 
 
 def test_figures__are_pictures_and_the_same_every_time(region):
-    first, second = draw_all(region), draw_all(region)
+    first, second = ([drawing.png(figure) for figure in draw_all(region)] for _ in range(2))
     assert first == second
     for png in first:
         assert Image.open(io.BytesIO(png)).size > (200, 100)
         assert b"Software" not in png
+
+
+def test_svg__is_the_same_every_time_and_tells_nothing_of_its_making(region):
+    first, second = ([drawing.svg(figure) for figure in draw_all(region)[:2]] for _ in range(2))
+    assert first == second
+    for svg in first:
+        assert b"frequency in Hz" in svg
+        assert b"<dc:date>" not in svg
+        assert len(svg) < 500_000
+
+
+def test_maps__say_where_their_panels_lie(region):
+    """The rows of a panel are where its bins are drawn: a bin made red turns the pixels there red."""
+    row = 21
+    cells = np.zeros((64, 64))
+    cells[row] = 1.0
+    drawn = figures.maps(_with(region, cells), None, 1.0)
+    panel = next(panel for panel in drawn.panels if panel.layer == "relevance")
+    picture = pixels(drawn.figure)
+    height, width = picture.shape[:2]
+    left, top, wide, high = panel.box
+    column = round((left + wide / 2) * width)
+    inside = picture[round(top * height) + 3 : round((top + high) * height) - 3, column]
+    red = np.flatnonzero(inside[:, 0] - inside[:, 2] > 60) + 3
+    assert red.mean() / (high * height) == pytest.approx(panel.rows[row], abs=0.015)
+    assert (np.diff(panel.rows) < 0).all()
+    assert panel.rows[0] == pytest.approx(1, abs=1e-6)
+    assert panel.rows[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_maps__hatch_what_was_not_recorded(region):
+    level = region.mean_level_db.copy()
+    level[:, 40:] = np.nan
+    cut = Region(**{**region.__dict__, "mean_level_db": level})
+    end_s = drawing.clip_end_s(region.time)
+    assert drawing.recorded_until_s(region) == pytest.approx(end_s)
+    assert drawing.recorded_until_s(cut) == pytest.approx(end_s * 40 / 64)
+    assert (pixels(figures.maps(cut, None, 1.0).figure) != pixels(figures.maps(region, None, 1.0).figure)).any()
 
 
 def test_maps__show_relevance_at_its_place(region):
@@ -59,12 +113,7 @@ def test_maps__show_relevance_at_its_place(region):
     quiet = np.zeros((64, 64))
     loud = quiet.copy()
     loud[30:40, 20:30] = 1.0
-    drawn = [
-        np.asarray(Image.open(io.BytesIO(figures.thumbnail(_with(region, cells), 1.0))).convert("RGB")).astype(
-            int
-        )
-        for cells in (quiet, loud)
-    ]
+    drawn = [pixels(figures.thumbnail(_with(region, cells), 1.0)) for cells in (quiet, loud)]
     rows, columns = np.nonzero(np.abs(drawn[1] - drawn[0]).sum(axis=2))
     height, width = drawn[0].shape[:2]
     assert 0.4 < columns.mean() / width < 0.6
@@ -78,23 +127,20 @@ def test_limit__is_one_where_nothing_is_relevant(region):
     assert figures.limit_of([]) == 1.0
 
 
-def test_ratios__fade_bins_outside_significant_clusters():
-    """Nothing red is drawn where no cluster is significant, and no panel where there is no ratio."""
-    nothing = contrast("input")
+def test_maps__fade_bins_that_are_not_certain(region):
+    """Nothing red is drawn among ratios where no cluster is certain, or only before correction for classes."""
+    quiet = _with(region, np.zeros((64, 64)))
+    nothing, corrected = contrast("input"), replace(contrast("input"), p=0.06)
     nothing.bin_cluster_p[:] = 0.06
-    nothing.bin_inclusion[:] = 0
-    drawn = [
-        np.asarray(Image.open(io.BytesIO(figures.ratios(evidence(contrasts=each)))).convert("RGB")).astype(int)
-        for each in (
-            {"input": nothing, "rest": nothing},
-            {"input": contrast("input"), "rest": contrast("rest")},
-            {"input": contrast("input"), "rest": _without_bins()},
-        )
-    ]
-    red = [int(((each[..., 0] - each[..., 2]) > 80).sum()) for each in drawn]
-    assert red[0] == 0
-    assert red[1] > red[2] > 100
-    assert drawn[2].shape[0] < drawn[1].shape[0]
+    found = []
+    for first in (nothing, corrected, contrast("input")):
+        drawn = figures.maps(quiet, evidence(contrasts={"input": first, "rest": _without_bins()}), 1.0)
+        left, _, wide, _ = next(panel for panel in drawn.panels if panel.layer == "profile:input").box
+        picture = pixels(drawn.figure)
+        part = picture[:, round(left * picture.shape[1]) : round((left + wide) * picture.shape[1])]
+        found.append(int(((part[..., 0] - part[..., 2]) > 80).sum()))
+    assert found[:2] == [0, 0]
+    assert found[2] > 50
 
 
 def _without_bins() -> Contrast:

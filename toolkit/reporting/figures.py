@@ -1,78 +1,91 @@
-"""Figures as the field draws them: matplotlib with librosa.display, as PNG bytes.
+"""Every figure of the pages, as matplotlib draws it. Every title says how many recordings stand behind it."""
 
-Sound is magma, signed relevance is a diverging map with symmetric limits, frequency and time carry units, and
-every title says how many recordings stand behind it. The same numbers give the same bytes.
-"""
-
-import io
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolkit.reporting import drawing
+from toolkit.reporting.drawing import ACCENT, FADED, INK, LINE, Drawable
 from toolkit.reporting.evidence import Contrast, Evidence
+from toolkit.reporting.explorer import Panel
 from toolkit.reporting.view import Region
 from toolkit.reporting.wording import composite_name, plural, representation_name
-from toolkit.store.schema import INPUT
+from toolkit.store.schema import INPUT, REST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
-_DPI = 110
-_TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
-_MASSES = (0.5, 0.25, 0.1)
-"""Contours enclose the cells that hold these shares of the positive relevance."""
-_INK = "#20242b"
-_LOWEST_HZ = 20.0
-"""Where a bin centred on 0 Hz is drawn on a logarithmic axis."""
+_RATIOS = (1 / 8, 8.0)
+"""Ends of the axes of ratios; what lies beyond is drawn at the end."""
+_OF_REPRESENTATION = {"mel": "#b2182b", "cqt": "#2166ac"}
+_OF_COMPOSITE = ("#b2182b", "#ef8a62", "#67a9cf")
+_ON_SOUND = ("#7fd3ff", "#c7ecff", "#ffffff")
+_ON_GREY = ("#f4a582", "#d6604d", "#b2182b")
+_COMPARED = {INPUT: "ratio to input", REST: "ratio to other classes"}
 
 
-class Drawable(Protocol):
-    """A level and a relevance on the same axes."""
+@dataclass(frozen=True)
+class Maps:
+    """A figure of maps, and where in it its axes lie."""
 
-    @property
-    def representation(self) -> str:
-        """Which kind of frequency axis."""
-
-    @property
-    def frequency(self) -> np.ndarray:
-        """Centres of the bins in Hz, ascending."""
-
-    @property
-    def time(self) -> np.ndarray:
-        """Centres of the frames in s."""
-
-    @property
-    def mean_level_db(self) -> np.ndarray:
-        """Shape (bin, frame)."""
-
-    @property
-    def mean_relevance(self) -> np.ndarray:
-        """Shape (bin, frame)."""
-
-    @property
-    def is_nominal(self) -> bool:
-        """Whether frequencies are supposed, not measured."""
+    figure: "Figure"
+    panels: tuple[Panel, ...]
 
 
-def maps(region: Region, limit: float) -> bytes:
-    """Draw the mean spectrogram beside the mean relevance, and both over each other.
+def maps(region: Region, evidence: Evidence | None, limit: float) -> Maps:
+    """Draw the mean spectrogram, the mean relevance, and both contrasts by bin, on one frequency axis.
+
+    Lines on the spectrogram enclose the cells that together hold 50, 25 and 10 % of the positive relevance.
+    Bins outside of clusters that are certain after correction are faded.
 
     Parameters
     ----------
     region
         What to draw.
+    evidence
+        Its contrasts; None draws the maps alone.
     limit
         Colours of relevance run from -limit to +limit.
     """
-    return _three(region, limit, title=f"{region.name}: {_counts(region)}", first="mean spectrogram")
+    figure = drawing.new_figure(11.4, 3.7)
+    sound = figure.add_axes((0.055, 0.14, 0.25, 0.69))
+    _colour_bar(figure, drawing.level(sound, region), 0.311, "dB below the loudest cell")
+    drawing.contours(sound, region, _ON_SOUND)
+    sound.set_title("mean spectrogram; lines: 50, 25, 10 % of relevance", fontsize=8.5)
+    relevance = figure.add_axes((0.405, 0.14, 0.25, 0.69))
+    _colour_bar(figure, drawing.relevance(relevance, region, limit), 0.661, "share of |relevance|, thousandths")
+    relevance.set_ylabel("")
+    relevance.set_title("mean relevance: red for, blue against", fontsize=8.5)
+    panels = [
+        Panel(drawing.box_of(sound), "level", drawing.rows_of(sound, region.frequency)),
+        Panel(
+            drawing.box_of(relevance), "relevance", drawing.rows_of(relevance, region.frequency), limit=limit
+        ),
+    ]
+    alpha, contrasts = (evidence.limits.alpha, evidence.contrasts) if evidence else (0.0, {})
+    for place, contrast in enumerate(contrasts.values()):
+        axes = figure.add_axes((0.752 + 0.128 * place, 0.14, 0.112, 0.69), sharey=relevance)
+        axes.tick_params(labelleft=False)
+        _ratio(axes, contrast, region.frequency, alpha)
+        panels.append(
+            Panel(
+                drawing.box_of(axes),
+                "profile:input" if contrast.name == INPUT else "profile:rest",
+                drawing.rows_of(axes, region.frequency),
+                x=(float(np.log2(_RATIOS[0])), float(np.log2(_RATIOS[1]))),
+            )
+        )
+    figure.suptitle(f"{region.name}: {_counts(region)}", x=0.055, ha="left", fontsize=10, color=INK)
+    return Maps(figure, tuple(panels))
 
 
-def window(shown: Drawable, limit: float, title: str) -> bytes:
-    """Draw the spectrogram of one window beside the mean relevance of networks, and both over each other.
+def window(shown: Drawable, limit: float, title: str) -> "Figure":
+    """Draw the spectrogram of one window or clip beside its relevance, and both over each other.
 
     Parameters
     ----------
@@ -83,35 +96,41 @@ def window(shown: Drawable, limit: float, title: str) -> bytes:
     title
         What it is.
     """
-    return _three(shown, limit, title=title, first="spectrogram")
-
-
-def _three(region: Drawable, limit: float, *, title: str, first: str) -> bytes:
-    figure = _figure((11.4, 3.5), left=0.06, right=0.965, bottom=0.145, top=0.84, wspace=0.16)
+    figure = drawing.new_figure(11.4, 3.5)
+    figure.subplots_adjust(left=0.06, right=0.965, bottom=0.145, top=0.84, wspace=0.16)
     left, middle, right = figure.subplots(1, 3, sharey=True)
-    level = _mesh(left, region, region.mean_level_db, cmap="magma", vmin=-80, vmax=0)
-    left.set_title(first)
-    figure.colorbar(level, ax=left, format="%d dB", pad=0.02)
-    relevance = _mesh(
-        middle, region, region.mean_relevance * 1e3, cmap="RdBu_r", vmin=-limit * 1e3, vmax=limit * 1e3
-    )
-    middle.set_title("mean relevance")
-    figure.colorbar(relevance, ax=middle, pad=0.02, label="share of |relevance| x 10$^{-3}$")
-    _mesh(right, region, region.mean_level_db, cmap="gray_r", vmin=-80, vmax=0)
-    right.set_title("relevance over spectrogram")
-    _contours(right, region)
+    figure.colorbar(drawing.level(left, shown), ax=left, format="%d dB", pad=0.02)
+    left.set_title("spectrogram", fontsize=10)
+    relevance = drawing.relevance(middle, shown, limit)
+    figure.colorbar(relevance, ax=middle, pad=0.02, label="share of |relevance|, thousandths")
+    middle.set_title("relevance: red for, blue against", fontsize=10)
+    drawing.level(right, shown, cmap="gray_r")
+    drawing.contours(right, shown, _ON_GREY)
+    right.set_title("lines hold 10, 25, 50 % of relevance", fontsize=10)
     for axes in (middle, right):
         axes.set_ylabel("")
-    figure.suptitle(title, fontsize=10, color=_INK)
-    return _png(figure)
+    figure.suptitle(title, fontsize=10, color=INK)
+    return figure
 
 
-def bands(regions: Sequence[Region]) -> bytes:
+def example(shown: Drawable, title: str) -> Maps:
+    """Draw the spectrogram of one clip in grey, with lines around the cells of highest relevance."""
+    figure = drawing.new_figure(4.2, 2.7)
+    axes = figure.add_axes((0.145, 0.17, 0.83, 0.7))
+    drawing.level(axes, shown, cmap="gray_r")
+    drawing.contours(axes, shown, _ON_GREY)
+    axes.set_title(title, fontsize=8.5, color=INK)
+    axes.tick_params(labelsize=8)
+    panel = Panel(drawing.box_of(axes), "level", drawing.rows_of(axes, shown.frequency))
+    return Maps(figure, (panel,))
+
+
+def bands(regions: Sequence[Region]) -> "Figure":
     """Draw the band shares of one representation's composites side by side, with intervals and the input."""
     names = [band.band for band in regions[0].bands]
     places = np.arange(len(names))
-    figure = _figure((7.6, 3.2), left=0.08, right=0.985, bottom=0.17, top=0.9, wspace=0)
-    axes = figure.subplots()
+    figure = drawing.new_figure(7.6, 3.2)
+    axes = figure.add_axes((0.08, 0.17, 0.905, 0.73))
     width = 0.8 / len(regions)
     for number, region in enumerate(regions):
         values = (
@@ -125,87 +144,134 @@ def bands(regions: Sequence[Region]) -> bytes:
             width * 0.92,
             yerr=errors,
             capsize=2,
-            color=("#b2182b", "#ef8a62", "#67a9cf")[number % 3],
-            ecolor=_INK,
+            color=_OF_COMPOSITE[number % len(_OF_COMPOSITE)],
+            ecolor=INK,
             error_kw={"elinewidth": 0.9},
             label=composite_name(region.composite),
         )
     seen = [band.input_share * 100 for band in regions[0].bands]
-    axes.plot(places, seen, "D", color=_INK, markersize=5, label="share of the network's input")
-    axes.set_xticks(
-        places,
-        [re.sub(r" (k?Hz)( \(nominal\))?", lambda unit: f"\n{unit[1]}", name) for name in names],
-        fontsize=8,
-    )
+    axes.plot(places, seen, "D", color=INK, markersize=5, label="share of the network's input")
+    axes.set_xticks(places, _band_labels(names), fontsize=8)
     axes.set_ylabel("% of positive relevance")
     axes.set_ylim(bottom=0)
-    axes.grid(axis="y", color="#d9dde3", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    drawing.plain(axes, "y")
     axes.legend(fontsize=8, frameon=False)
     nominal = ", nominal frequencies" if regions[0].is_nominal else ""
     name = f"{representation_name(regions[0].representation)}{nominal}"
-    axes.set_title(f"{name}: {_counts(regions[0])}", fontsize=10, color=_INK)
-    return _png(figure)
+    axes.set_title(f"{name}: {_counts(regions[0])}", fontsize=10, color=INK)
+    return figure
 
 
-def ratios(evidence: Evidence) -> bytes:
-    """Draw, by frequency bin, the ratio of relevance to input and to other classes, one below the other.
+def folds(regions: Sequence[Region]) -> "Figure":
+    """Draw the band shares of every fold's network beside those of all, one representation below the other."""
+    height = 0.45 + 2.2 * len(regions)
+    figure = drawing.new_figure(7.6, height)
+    figure.subplots_adjust(left=0.08, right=0.86, bottom=0.42 / height, top=1 - 0.3 / height, hspace=0.42)
+    for axes, region in zip(np.atleast_1d(figure.subplots(len(regions))), regions, strict=True):
+        names = [band.band for band in region.bands]
+        places = np.arange(len(names))
+        shown = [fold for fold in region.folds if fold.n_recordings]
+        for number, fold in enumerate(shown):
+            shift = (number - (len(shown) - 1) / 2) * 0.6 / max(1, len(shown))
+            axes.plot(
+                places + shift,
+                np.array(fold.shares) * 100,
+                "o",
+                markersize=4,
+                color=_shade(number, len(shown)),
+                label=f"fold {fold.fold} ({fold.n_recordings})",
+            )
+        axes.hlines(
+            [band.share.value * 100 for band in region.bands],
+            places - 0.4,
+            places + 0.4,
+            color=INK,
+            linewidth=1.2,
+        )
+        axes.set_xticks(places, _band_labels(names), fontsize=8)
+        axes.set_ylabel("% of positive relevance", fontsize=8)
+        axes.set_ylim(bottom=0)
+        drawing.plain(axes, "y")
+        if shown:
+            axes.legend(
+                fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.02), title="(recordings)"
+            )
+        axes.set_title(f"{region.name}: {_counts(region)}", fontsize=9, color=INK)
+    return figure
 
-    Bins outside significant clusters are faded. The bar along the bottom is thin where a bin lies in a
-    significant cluster in half of the bootstrap replicates, thick from nine of ten.
-    """
-    shown = [contrast for contrast in evidence.contrasts.values() if np.isfinite(contrast.bin_ratio[0]).any()]
-    height = 0.7 + 2.1 * len(shown)
-    figure = _figure((7.6, height), left=0.115, right=0.985, bottom=0.48 / height, top=0.93, hspace=0.3)
-    for axes, contrast in zip(np.atleast_1d(figure.subplots(len(shown), sharex=True)), shown, strict=True):
-        _ratio(axes, contrast, evidence)
-    axes.set_xlabel("nominal frequency in Hz" if evidence.is_nominal else "frequency in Hz")
-    return _png(figure)
 
-
-def _ratio(axes: "Axes", contrast: Contrast, evidence: Evidence) -> None:
-    frequency = np.maximum(evidence.frequency, _LOWEST_HZ)
-    ratio, low, high = contrast.bin_ratio
-    inside = contrast.bin_cluster_p <= evidence.limits.alpha
-    axes.axhline(1, color=_INK, linewidth=0.8)
-    axes.fill_between(frequency, low, high, color="#d9dde3", linewidth=0)
-    axes.plot(frequency, ratio, color="#a8afb9", linewidth=1)
-    axes.scatter(frequency[~inside], ratio[~inside], s=12, color="#c9ced6", zorder=3)
-    axes.scatter(frequency[inside], ratio[inside], s=16, color="#b2182b", zorder=4)
-    for share, width in ((0.5, 2), (0.9, 5)):
-        reached = np.where(contrast.bin_inclusion >= share, 0.02, np.nan)
-        axes.plot(frequency, reached, color="#b2182b", linewidth=width, transform=axes.get_xaxis_transform())
+def both(evidence: Evidence) -> "Figure | None":
+    """Draw the ratio to input of both representations over one frequency axis; none where there is nothing."""
+    shared = evidence.in_both
+    if shared is None or not np.isfinite(shared.ratio).any():
+        return None
+    figure = drawing.new_figure(7.6, 2.8)
+    axes = figure.add_axes((0.095, 0.18, 0.89, 0.71))
+    axes.axhline(1, color=INK, linewidth=0.8)
+    for ratio, name in zip(shared.ratio, shared.representations, strict=True):
+        axes.step(
+            shared.frequency,
+            ratio,
+            where="mid",
+            color=_OF_REPRESENTATION.get(name, INK),
+            label=representation_name(name),
+            linewidth=1.6,
+        )
     axes.set_xscale("log")
     axes.set_yscale("log", base=2)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ticks = [tick for tick in _TICKS_HZ if frequency[0] <= tick <= frequency[-1]]
-    axes.set_xticks(ticks, [_hertz(tick) for tick in ticks])
-    axes.set_xticks([], minor=True)
-    axes.grid(axis="y", color="#d9dde3", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    compared = "to the network's input" if contrast.name == INPUT else "to other classes, same output"
-    axes.set_title(f"{compared}: {plural(contrast.n_recordings, 'recording')}", fontsize=9, color=_INK)
-    axes.set_ylabel("ratio of shares", fontsize=9)
-    axes.yaxis.set_label_coords(-0.09, 0.5)
+    drawing.frequency_ticks(axes.xaxis, shared.frequency)
+    axes.set_xlabel("nominal frequency in Hz" if evidence.is_nominal else "frequency in Hz")
+    axes.set_ylabel("relevance / input")
+    drawing.plain(axes, "y")
+    axes.legend(fontsize=8, frameon=False)
+    counts = plural(shared.n_recordings, "recording")
+    axes.set_title(
+        f"third-octaves, {composite_name(evidence.composite)}: {counts} with correct clips in both",
+        fontsize=10,
+        color=INK,
+    )
+    return figure
 
 
-def thumbnail(region: Region, limit: float) -> bytes:
+def confusion(tables: Mapping[str, np.ndarray], class_names: Sequence[str]) -> "Figure":
+    """Draw confusion tables side by side, by representation: shares of the clips of each true class."""
+    figure = drawing.new_figure(1.2 + 4.6 * len(tables), 4.6)
+    figure.subplots_adjust(
+        left=0.16 if len(tables) > 1 else 0.3, right=0.98, bottom=0.27, top=0.92, wspace=0.08
+    )
+    axes_of = np.atleast_1d(figure.subplots(1, len(tables), sharey=True))
+    for axes, (name, table) in zip(axes_of, tables.items(), strict=True):
+        shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
+        for row, column in zip(*np.nonzero(table), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else INK
+            axes.text(column, row, str(table[row, column]), ha="center", va="center", fontsize=7, color=colour)
+        axes.set_xticks(range(len(class_names)), class_names, rotation=60, ha="right", fontsize=8)
+        axes.set_yticks(range(len(class_names)), class_names, fontsize=8)
+        axes.set_xlabel("called", fontsize=8)
+        axes.set_title(
+            f"{representation_name(name)}: {plural(int(table.sum()), 'clip')}", fontsize=9, color=INK
+        )
+        axes.tick_params(length=0)
+    axes_of[0].set_ylabel("true class", fontsize=8)
+    return figure
+
+
+def thumbnail(region: Region, limit: float) -> "Figure":
     """Draw the mean relevance alone, small, with its frequency axis."""
-    figure = _figure((2.5, 1.6), left=0.22, right=0.95, bottom=0.13, top=0.96, wspace=0)
-    axes = figure.subplots()
-    _mesh(axes, region, region.mean_relevance, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure = drawing.new_figure(2.5, 1.6)
+    axes = figure.add_axes((0.22, 0.13, 0.73, 0.77 if region.is_nominal else 0.83))
+    drawing.mesh(axes, region, region.mean_relevance, cmap=drawing.RELEVANCE, vmin=-limit, vmax=limit)
     axes.set_xlabel("")
     axes.set_yticks([250, 1000, 4000], ["250 Hz", "1 kHz", "4 kHz"])
     axes.set_ylabel("")
     if region.is_nominal:
-        figure.subplots_adjust(top=0.9)
         axes.set_title("nominal frequency", fontsize=7, loc="left", pad=2)
     axes.tick_params(labelsize=7)
-    end_s = axes.get_xlim()[1]
+    end_s = drawing.clip_end_s(region.time)
     axes.set_xticks([0, end_s / 2, end_s], ["0", f"{end_s / 2:g}", f"{end_s:g} s"])
-    return _png(figure)
+    return figure
 
 
 def limit_of(regions: Sequence[Drawable]) -> float:
@@ -215,80 +281,46 @@ def limit_of(regions: Sequence[Drawable]) -> float:
     return float(np.quantile(together, 0.995)) if together.size and together.max() > 0 else 1.0
 
 
-def _mesh(
-    axes: "Axes", region: Drawable, cells: np.ndarray, *, cmap: str, vmin: float, vmax: float
-) -> "QuadMesh":
-    import librosa.display
-
-    mesh = librosa.display.specshow(
-        cells,
-        x_coords=region.time,
-        y_coords=region.frequency,
-        x_axis="time",
-        y_axis="mel" if region.representation == "mel" else "cqt_hz",
-        ax=axes,
-        cmap=cmap,
-        vmin=vmin,
-        vmax=vmax,
-    )
-    low, high = region.frequency[[0, -1]]
-    ticks = [
-        tick for tick in _TICKS_HZ if low <= tick <= high and (region.representation == "cqt" or tick >= 250)
-    ]
-    axes.set_yticks(ticks, [_hertz(tick) for tick in ticks])
-    axes.set_yticks([], minor=True)
-    axes.set_ylim(low, high)
-    step = region.time[1] - region.time[0]
-    end = region.time[-1] + step / 2
-    axes.set_xlim(0, end)
-    ticks_s = np.linspace(0, end, 5)
-    axes.set_xticks(ticks_s, [f"{tick:g}" for tick in ticks_s])
-    axes.set_xlabel("time in s")
-    axes.set_ylabel("nominal frequency in Hz" if region.is_nominal else "frequency in Hz")
-    return mesh
+def _ratio(axes: "Axes", contrast: Contrast, frequency: np.ndarray, alpha: float) -> None:
+    """Draw ratios by bin upwards; bar on the left: bins that lie in a cluster if recordings are drawn anew."""
+    inside = contrast.is_certain(alpha)
+    ratio, low, high = np.clip(contrast.bin_ratio, *_RATIOS)
+    axes.axvline(1, color=INK, linewidth=0.8)
+    axes.fill_betweenx(frequency, low, high, color=LINE, linewidth=0)
+    axes.plot(ratio, frequency, color=FADED, linewidth=0.8)
+    axes.plot(ratio[~inside], frequency[~inside], "o", markersize=2.2, color="#c9ced6")
+    axes.plot(ratio[inside], frequency[inside], "o", markersize=3.2, color=ACCENT)
+    for share, width in ((0.5, 1.5), (0.9, 4)):
+        reached = np.where((contrast.bin_inclusion >= share) & inside.any(), 0.03, np.nan)
+        axes.plot(reached, frequency, color=ACCENT, linewidth=width, transform=axes.get_yaxis_transform())
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(*_RATIOS)
+    axes.set_xticks([0.25, 1, 4], ["1/4", "1", "4"], fontsize=8)
+    axes.set_xticks([], minor=True)
+    drawing.plain(axes, "x")
+    n = plural(contrast.n_recordings, "recording")
+    axes.set_title(f"{_COMPARED[contrast.name]}\n{n}", fontsize=8)
+    if not np.isfinite(contrast.bin_ratio[0]).any():
+        axes.text(0.5, 0.5, "too few\nto say", transform=axes.transAxes, ha="center", fontsize=8, color=INK)
 
 
-def _contours(axes: "Axes", region: Drawable) -> None:
-    """Enclose the cells of highest mean relevance that together hold given shares of what is positive."""
-    positive = np.nan_to_num(np.maximum(region.mean_relevance, 0))
-    total = positive.sum()
-    if total <= 0:
-        return
-    ordered = np.sort(positive.ravel())[::-1]
-    reached = np.cumsum(ordered) / total
-    levels = sorted({float(ordered[np.searchsorted(reached, mass)]) for mass in _MASSES})
-    if levels[0] > 0:
-        axes.contour(
-            region.time,
-            region.frequency,
-            positive,
-            levels=levels,
-            colors=("#f4a582", "#d6604d", "#b2182b")[-len(levels) :],
-            linewidths=1.1,
-        )
-        axes.set_title("lines hold 10, 25, 50 % of relevance", fontsize=10)
+def _colour_bar(figure: "Figure", drawn: "QuadMesh", left: float, label: str) -> None:
+    bar = figure.colorbar(drawn, cax=figure.add_axes((left, 0.14, 0.009, 0.69)))
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _shade(number: int, n: int) -> str:
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps["viridis"](number / max(1, n - 1) * 0.9))
+
+
+def _band_labels(names: Sequence[str]) -> list[str]:
+    return [re.sub(r" (k?Hz)( \(nominal\))?", lambda unit: f"\n{unit[1]}", name) for name in names]
 
 
 def _counts(region: Region) -> str:
     clips = plural(region.n_clips, f"{region.outcome} clip")
     return f"{plural(region.n_recordings, 'recording')} ({clips})"
-
-
-def _hertz(value: float) -> str:
-    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
-
-
-def _figure(size: tuple[float, float], **margins: float) -> "Figure":
-    """Return a figure with fixed margins: having them found automatically takes longer than drawing."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
-    figure.subplots_adjust(**margins)
-    return figure
-
-
-def _png(figure: "Figure") -> bytes:
-    buffer = io.BytesIO()
-    # Without this, matplotlib writes its own version into every file.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()

@@ -49,6 +49,10 @@ class FoldShare:
     agreement: float
     top_band: str
     top_share: float
+    shares: tuple[float, ...]
+    """Share of positive relevance by band."""
+    mean_relevance: np.ndarray
+    """Shape (bin, frame)."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ class Score:
 
     @property
     def chance_folds(self) -> tuple[int, ...]:
-        """Folds whose network alone is no better than chance."""
+        """Folds whose network alone is not known to be better than chance."""
         return tuple(fold.fold for fold in self.folds if fold.is_chance)
 
 
@@ -360,6 +364,7 @@ _OF_REGION = (
     "fold_band_share",
     "fold_n_recordings",
     "fold_agreement",
+    "fold_mean_relevance",
     "relevance_in_padding",
     "relevance_sum_ratio",
     "mean_level_db",
@@ -415,6 +420,8 @@ def _fold_share(data: Mapping[str, np.ndarray], at: tuple[int, int], number: int
         agreement=float(data["fold_agreement"][at][number]),
         top_band=str(data["band"][top]) if known else "",
         top_share=float(shares[top]),
+        shares=tuple(shares.tolist()),
+        mean_relevance=data["fold_mean_relevance"][at][number],
     )
 
 
@@ -574,7 +581,7 @@ def _parameters(store: Path, about: Mapping[str, object]) -> tuple[tuple[str, st
     sections: dict[str, Mapping[str, object]] = {"features": _section(about, "features")}
     for kind, pattern in (
         ("training", "training/*"),
-        ("explanation", "relevance/*/*"),
+        ("explanation", "relevance*/*/*"),
         ("statistics", "statistics/*/*"),
     ):
         for path in sorted(store.glob(f"{pattern}/zarr.json")):

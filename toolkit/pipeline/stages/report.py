@@ -1,18 +1,22 @@
 """Stage ``report``: the pages, from the store alone. A unit is a page."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from toolkit.pipeline.events import Trouble
 from toolkit.pipeline.files import digest_bytes, digest_of, write_bytes
 from toolkit.pipeline.markers import Marker, Unit
 from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
-from toolkit.pipeline.stages import statistics
+from toolkit.pipeline.stages import evaluate, statistics
 from toolkit.reporting import render, view
 from toolkit.store.read import attributes, read_whole
 
 NAME = "report"
+LARGE = 8_000_000
+"""Bytes of a page from which on a warning is given."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,43 @@ class PageJob:
     run: Run
     file: str
 
+    @property
+    def folder(self) -> Path:
+        """Where the tables and figures of the page lie as files."""
+        return self.run.reports / render.data_folder(self.file)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of a page."""
+
+    size: int
+    """Of the page in bytes."""
+    files: tuple[Path, ...]
+    """The page, and tables and figures as files."""
+
 
 def prepare(run: Run, _tools: Tools) -> None:
-    """Remove pages of classes that are gone."""
+    """Remove pages of classes that are gone, and examples to be heard that other maps were cut by."""
+    evaluate.remove_old(run)
     if run.store.exists():
-        for path in set(run.reports.glob("*.html")) - {run.reports / file for file in render.pages(run.store)}:
+        known = render.pages(run.store)
+        for path in set(run.reports.glob("*.html")) - {run.reports / file for file in known}:
             path.unlink()
+        folders = {run.reports / render.data_folder(file) for file in known}
+        for path in set((run.reports / render.DATA).glob("*")) - folders:
+            shutil.rmtree(path)
 
 
 def plan(run: Run, scope: Scope, force: bool) -> Plan:
     """Compare every page with the figures and templates that it was made from."""
     if not run.store.exists() or not view.statistics_groups(run.store) or _figures_are_old(run):
         return Plan((), (), waits_for=statistics.NAME)
-    made_from = {"templates and code": _code_digest(), "store": _store_digest(run.store)}
+    made_from = {
+        "templates and code": _code_digest(),
+        "store": _store_digest(run.store),
+        "with data": run.settings.report.data,
+    }
     units = [
         Unit(file, made_from)
         for file, class_name in render.pages(run.store).items()
@@ -46,17 +74,25 @@ def plan(run: Run, scope: Scope, force: bool) -> Plan:
 def execute(run: Run, plan: Plan, tools: Tools, done: Callable[[str], None]) -> None:
     """Render the pages of the plan."""
     markers = run.markers(NAME)
-    for job, _ in tools.workers.run(write_page, [PageJob(run, name) for name in plan.whole]):
-        file = str((run.reports / job.file).relative_to(run.folder))
-        markers.write(job.file, Marker(plan.whole[job.file].unit.made_from, files=(file,)))
+    for job, written in tools.workers.run(write_page, [PageJob(run, name) for name in plan.whole]):
+        files = tuple(str(path.relative_to(run.folder)) for path in written.files)
+        markers.write(job.file, Marker(plan.whole[job.file].unit.made_from, files=files))
+        if written.size > LARGE:
+            size = f"{written.size / 1e6:.0f} MB; browsers may be slow on it: --audio none leaves sounds out"
+            tools.emit(Trouble(job.file, size))
         done(job.file)
 
 
-def write_page(job: PageJob) -> None:
-    """Render one page and put it in its place."""
-    page = render.render(job.run.store, job.file).encode()
+def write_page(job: PageJob) -> Written:
+    """Render one page and put it in its place, and beside it its tables and figures."""
+    page = render.render(job.run.store, job.file, with_data=job.run.settings.report.data)
     job.run.markers(NAME).remove(job.file)
-    write_bytes(job.run.reports / job.file, page)
+    shutil.rmtree(job.folder, ignore_errors=True)
+    files = {job.folder / name: content for name, content in page.files.items()}
+    files[job.run.reports / job.file] = page.html.encode()
+    for path, content in files.items():
+        write_bytes(path, content)
+    return Written(len(files[job.run.reports / job.file]), tuple(files))
 
 
 def _figures_are_old(run: Run) -> bool:
@@ -72,7 +108,8 @@ def _store_digest(store: Path) -> str:
     tables = [read_whole(store, name) for name in ("clips", "problems")]
     shown = [[sorted((key, values.tolist()) for key, values in table.items()) for table in tables]]
     groups = [f"statistics/{name}" for name in view.statistics_groups(store)]
-    groups += sorted(path.parent.relative_to(store).as_posix() for path in store.glob("training/*/zarr.json"))
+    others = (path for kind in ("training/*", "evaluation/*/*/*") for path in store.glob(f"{kind}/zarr.json"))
+    groups += sorted(path.parent.relative_to(store).as_posix() for path in others)
     keys = [[group, dict(attributes(store / group))] for group in groups]
     return digest_of([dict(attributes(store)), shown, keys])
 

@@ -1,0 +1,261 @@
+"""Every table of the pages as files: one row per thing, plain column names, numbers in full."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.reporting.evidence import Evidence
+from toolkit.reporting.verdicts import headline, status
+from toolkit.reporting.view import ClassView, Overview, Region
+from toolkit.reporting.wording import Estimate
+
+Cell = str | int | float | bool
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Text that begins so is a formula to a spreadsheet."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the same columns; NaN where there is no value."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def as_csv(self) -> bytes:
+        """Return CSV after RFC 4180, UTF-8: an absent value is empty, what looks like a formula is quoted."""
+        buffer = io.StringIO(newline="")
+        writer = csv.writer(buffer)
+        writer.writerow(self.columns)
+        writer.writerows([_in_csv(cell) for cell in row] for row in self.rows)
+        return buffer.getvalue().encode()
+
+    def as_json(self) -> bytes:
+        """Return a list of objects in UTF-8; an absent value is null."""
+        records = [
+            {name: _in_json(cell) for name, cell in zip(self.columns, row, strict=True)} for row in self.rows
+        ]
+        return json.dumps(records, ensure_ascii=False, indent=1).encode()
+
+
+def of_run(overview: Overview, classes: Sequence[ClassView], evidence: Sequence[Evidence]) -> dict[str, Table]:
+    """Return the tables of the index by name."""
+    return {
+        "verdicts": _table(_verdict(each) for each in evidence),
+        "performance": _table(
+            {
+                "representation": score.representation,
+                "clips": score.n_clips,
+                "recordings": score.n_recordings,
+                "chance": score.chance,
+                **_estimate("accuracy", score.accuracy),
+                **_estimate("mean_fold_accuracy", score.mean_fold_accuracy),
+                **_estimate("macro_f1", score.macro_f1),
+                **_estimate("mcc", score.mcc),
+                **_estimate("brier", score.calibration.brier),
+                "ece": score.calibration.error,
+            }
+            for score in overview.scores
+        ),
+        "folds": _table(
+            {
+                "representation": score.representation,
+                "fold": fold.fold,
+                **_estimate("accuracy", fold.accuracy),
+                "chance": fold.chance,
+                "is_chance": fold.is_chance,
+            }
+            for score in overview.scores
+            for fold in score.folds
+        ),
+        "reliability": _table(
+            {
+                "representation": score.representation,
+                "clips": n_clips,
+                "confidence": confidence,
+                **_estimate("accuracy", accuracy),
+            }
+            for score in overview.scores
+            for n_clips, confidence, accuracy in score.calibration.bins
+        ),
+        "confusion": _table(
+            {
+                "representation": score.representation,
+                "class": true,
+                "called": called,
+                "clips": int(score.confusion[row, column]),
+            }
+            for score in overview.scores
+            for row, true in enumerate(score.class_names)
+            for column, called in enumerate(score.class_names)
+        ),
+        "classes": _table(
+            {
+                "class": page.name,
+                "clips": page.n_clips,
+                "recordings": page.n_recordings,
+                "representation": score.representation,
+                **_estimate("recall", score.recall),
+                **_estimate("precision", score.precision),
+            }
+            for page in classes
+            for score in page.scores
+        ),
+        "networks": _table(
+            {"representation": score.representation, **vars(network)}
+            for score in overview.scores
+            for network in score.training
+        ),
+        "faults": _table({"subject": fault.subject, "reason": fault.reason} for fault in overview.faults),
+    }
+
+
+def of_class(page: ClassView, evidence: Sequence[Evidence]) -> dict[str, Table]:
+    """Return the tables of a class by name."""
+    return {
+        "verdicts": _table(_verdict(each) for each in evidence),
+        "bands": _table(row for each in evidence for row in _bands(each)),
+        "bins": _table(row for each in evidence for row in _bins(each)),
+        "folds": _table(
+            {
+                "representation": region.representation,
+                "composite": region.composite,
+                "outcome": region.outcome,
+                "fold": fold.fold,
+                "recordings": fold.n_recordings,
+                "agreement": fold.agreement,
+                "band": band.band,
+                "share": share,
+            }
+            for region in page.regions
+            for fold in region.folds
+            for band, share in zip(region.bands, fold.shares, strict=True)
+        ),
+        **{
+            f"{layer}_{region.outcome}_{region.representation}_{region.composite}": _map(region, cells)
+            for region in page.regions
+            if region.n_clips
+            for layer, cells in (("relevance", region.mean_relevance), ("level_db", region.mean_level_db))
+        },
+        "performance": _table(
+            {
+                "representation": score.representation,
+                "fold": fold.fold,
+                "clips": fold.n_clips,
+                "recordings": fold.n_recordings,
+                "recall": fold.recall,
+                "precision": fold.precision,
+            }
+            for score in page.scores
+            for fold in score.folds
+        ),
+        "confusions": _table(
+            {"representation": score.representation, "called": name, "clips": n_clips}
+            for score in page.scores
+            for name, n_clips in score.confused_with
+        ),
+        "kinds": _table(
+            {
+                **_maker(each),
+                "kinds": comparison.name,
+                "recordings_first": comparison.n_first,
+                "recordings_second": comparison.n_second,
+                "correlation": comparison.correlation,
+                "band": band.band,
+                **_estimate("ratio", ratio),
+            }
+            for each in evidence
+            for comparison in each.comparisons
+            for band, ratio in zip(each.bands, comparison.ratios, strict=True)
+        ),
+        "faults": _table({"subject": fault.subject, "reason": fault.reason} for fault in page.faults),
+    }
+
+
+def _verdict(evidence: Evidence) -> dict[str, Cell]:
+    found: dict[str, Cell] = {
+        "class": evidence.class_name,
+        **_maker(evidence),
+        "status": status(evidence),
+        "verdict": headline(evidence),
+    }
+    for name, contrast in evidence.contrasts.items():
+        found |= {f"recordings_{name}": contrast.n_recordings, f"p_{name}": contrast.p}
+    return found
+
+
+def _bands(evidence: Evidence) -> Iterable[dict[str, Cell]]:
+    for number, band in enumerate(evidence.bands):
+        row: dict[str, Cell] = {
+            **_maker(evidence),
+            "band": band.band,
+            **_estimate("share", band.share),
+            "input_share": band.input_share,
+            "power_share": band.power_share,
+            "share_per_hz": band.share_per_hz,
+            "share_per_erb": band.share_per_erb,
+            "icc": band.icc,
+            "design_effect": band.design_effect,
+            **_estimate("power_ratio", band.power_ratio),
+            "power_p": band.power_p,
+        }
+        for name, contrast in evidence.contrasts.items():
+            found = contrast.bands[number]
+            row |= {
+                **_estimate(f"{name}_ratio", found.ratio),
+                f"{name}_p": found.p,
+                f"{name}_verdict": found.verdict,
+                f"{name}_effect_size": found.effect_size,
+                f"{name}_folds": found.n_folds,
+                f"{name}_folds_alike": found.n_folds_alike,
+                f"{name}_least_ratio": found.least_ratio,
+                f"{name}_largest_ratio": found.largest_ratio,
+            }
+        yield row
+
+
+def _bins(evidence: Evidence) -> Iterable[dict[str, Cell]]:
+    for number, hz in enumerate(evidence.frequency):
+        row: dict[str, Cell] = {**_maker(evidence), "frequency_hz": float(hz)}
+        for name, contrast in evidence.contrasts.items():
+            row |= {
+                **_estimate(f"{name}_ratio", Estimate(*contrast.bin_ratio[:, number].tolist())),
+                f"{name}_cluster_p": float(contrast.bin_cluster_p[number]),
+                f"{name}_inclusion": float(contrast.bin_inclusion[number]),
+            }
+        yield row
+
+
+def _map(region: Region, cells: np.ndarray) -> Table:
+    """Return a map with a row for every bin and a column for every frame, to six digits."""
+    columns = ("frequency_hz", *(f"{s:.6g} s" for s in region.time))
+    rows = zip(region.frequency.tolist(), cells.tolist(), strict=True)
+    return Table(columns, tuple((hz, *(float(f"{cell:.6g}") for cell in row)) for hz, row in rows))
+
+
+def _maker(evidence: Evidence) -> dict[str, Cell]:
+    return {"representation": evidence.representation, "composite": evidence.composite}
+
+
+def _estimate(name: str, estimate: Estimate) -> dict[str, Cell]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _table(rows: Iterable[Mapping[str, Cell]]) -> Table:
+    listed = list(rows)
+    columns = tuple(listed[0]) if listed else ()
+    return Table(columns, tuple(tuple(row[name] for name in columns) for row in listed))
+
+
+def _in_csv(cell: Cell) -> Cell:
+    if isinstance(cell, float) and math.isnan(cell):
+        return ""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _in_json(cell: Cell) -> Cell | None:
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
