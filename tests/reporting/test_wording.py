@@ -15,6 +15,7 @@ from toolkit.reporting.wording import (
     percent,
     plural,
     times,
+    words,
 )
 
 
@@ -77,3 +78,9 @@ def test_number_plural_and_list():
     assert plural(8732, "clip") == "8,732 clips"
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize("name", ["צופר", "صفارة 2", "\u202eneris"])
+def test_words__isolate_what_runs_right_to_left(name):
+    assert words(name) == f"\u2068{name}\u2069"
+    assert words("dog_bark é 犬") == "dog bark é 犬"

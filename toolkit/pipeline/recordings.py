@@ -28,7 +28,7 @@ from toolkit.pipeline.run import Run, Scope, Tools
 from toolkit.pipeline.stages import explain, export, features, statistics, train
 from toolkit.reporting import recording as pages
 from toolkit.store import write
-from toolkit.store.read import check_version, read_whole
+from toolkit.store.read import read_whole
 from toolkit.store.schema import OK
 
 FOLDER = "recordings"
@@ -104,7 +104,7 @@ def networks_of(request: Request) -> Networks:
         There are none, or the request asks for what the run does not have.
     """
     run = request.run
-    _refuse_absent(run)
+    run.check_exists()
     _refuse_unknown(request)
     found: dict[Representation, list[Network]] = {}
     known = [
@@ -137,7 +137,7 @@ def explain_files(request: Request, emit: Emit) -> Outcome:
         finished is kept.
     """
     run = request.run
-    _refuse_absent(run)
+    run.check_exists()
     explainers.check(run.settings.explanation)
     with lock.hold(run.folder, run_id=lock.new_run_id(), command=request.command) as descriptor:
         tools = Tools(emit, Processes(request.n_jobs, descriptor))
@@ -158,12 +158,6 @@ def explain_files(request: Request, emit: Emit) -> Outcome:
         n_windows=len(judged),
         n_windows_left_out=int((~judged).sum()),
     )
-
-
-def _refuse_absent(run: Run) -> None:
-    if not run.store.exists():
-        raise ConfigError(f"{run.folder}: holds no run; make one with `toolkit run-all --out {run.folder}`")
-    check_version(run.store)
 
 
 def _refuse_unknown(request: Request) -> None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.config import Representation, Settings
+from toolkit.errors import ConfigError
 from toolkit.pipeline.events import Emit
 from toolkit.pipeline.executors import Executor
 from toolkit.pipeline.markers import Markers, Todo
 from toolkit.pipeline.rows import RowsTodo, summary
-from toolkit.store.read import STORE_NAME
+from toolkit.store.read import STORE_NAME, check_version
 
 SETTINGS_NAME, PROVENANCE_NAME = "settings.json", "run.json"
 
@@ -30,6 +31,22 @@ class Run:
     def reports(self) -> Path:
         """The pages."""
         return self.folder / "reports"
+
+    def check_exists(self) -> None:
+        """Refuse a folder without a store that this toolkit reads.
+
+        Raises
+        ------
+        ConfigError
+            There is no store.
+        StoreError
+            It is of another version.
+        """
+        if not self.store.exists():
+            raise ConfigError(
+                f"{self.folder}: holds no run; make one with `toolkit run-all --out {self.folder}`"
+            )
+        check_version(self.store)
 
     def model(self, representation: str, fold: int) -> Path:
         """Return the folder of one network."""

@@ -13,8 +13,10 @@ import numpy as np
 
 from toolkit.reporting import figures
 from toolkit.reporting.remarks import (
+    About,
     Analysis,
     Arrays,
+    Fact,
     Tables,
     analysis_of,
     facts,
@@ -134,8 +136,7 @@ class RecordingView:
     """What maps explain: 'predicted', or the name of a class."""
     signal: Analysis
     is_nominal: bool
-    facts: tuple[tuple[str, str, str], ...]
-    """Term, value and remark."""
+    facts: tuple[Fact, ...]
     left_out: tuple[str, ...]
     """What is not in the sound or not on the page, in sentences."""
     parameters: tuple[tuple[str, str], ...]
@@ -210,8 +211,7 @@ def read_recording(store: Path) -> RecordingView:
     tables = _tables(store, is_nominal=bool(about["nominal"]))
     names = tuple(str(name) for name in _listed(about["class_names"]))
     windows = tuple(_window(clips, tables, row, names) for row in range(len(clips["clip"])))
-    groups = {key: _group(*key) for key in tables}
-    explanation = section(attributes(store / next(iter(groups.values()))), "explanation")
+    made = {key: attributes(store / _group(*key)) for key in tables}
     return RecordingView(
         title=str(about["file"]),
         arrays=store.name,
@@ -219,12 +219,14 @@ def read_recording(store: Path) -> RecordingView:
         representations=tuple(dict.fromkeys(representation for representation, _ in tables)),
         composites=tuple(dict.fromkeys(composite for _, composite in tables)),
         windows=windows,
-        target=str(explanation["target"]),
+        target=str(section(next(iter(made.values())), "explanation")["target"]),
         signal=analysis_of(about),
         is_nominal=bool(about["nominal"]),
         facts=facts(about, clips, tables),
         left_out=left_out(about, clips),
-        parameters=parameters(store, about, groups),
+        parameters=parameters(
+            about, made.values(), {**_made_by(made), "content of the file": about["content"]}
+        ),
     )
 
 
@@ -236,9 +238,24 @@ def read_drawings(store: Path, page: RecordingView, representation: str, composi
     relevance = read_rows(store, group, ("mean_relevance",), rows)["mean_relevance"]
     axes = read_whole(store, group, ("frequency", "time"))
     return {
-        row: Drawing(representation, axes["frequency"], axes["time"], level, share, page.is_nominal)
+        row: Drawing(
+            representation, axes["frequency"], axes["time"], _recorded(level, share), share, page.is_nominal
+        )
         for row, level, share in zip(rows.tolist(), level_db, relevance, strict=True)
     }
+
+
+def _recorded(level_db: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return a level with NaN in padding, where the map has no share; as it is where there is no map at all."""
+    known = np.isfinite(share).any(axis=0)
+    return np.where(known, level_db, np.nan) if known.any() else level_db
+
+
+def groups_in(store: Path, kind: str) -> list[tuple[str, str]]:
+    """Return the representations and composites that a store has groups of a kind of; mel before constant-Q."""
+    keys = [path.parent.parts[-2:] for path in store.glob(f"{kind}/*/*/zarr.json")]
+    order = [*REPRESENTATION_NAMES]
+    return sorted(((first, second) for first, second in keys), key=lambda key: (order.index(key[0]), key[1]))
 
 
 def _title(page: RecordingView, row: int, key: tuple[str, str]) -> str:
@@ -274,10 +291,8 @@ _OF_TABLES = (
 
 def _tables(store: Path, *, is_nominal: bool) -> Tables:
     """Return the numbers of every representation and composite; mel before constant-Q."""
-    keys = [path.parent.parts[-2:] for path in store.glob("explanations/*/*/zarr.json")]
-    order = [*REPRESENTATION_NAMES]
     found: dict[tuple[str, str], Arrays] = {}
-    for representation, composite in sorted(keys, key=lambda key: (order.index(key[0]), key[1])):
+    for representation, composite in groups_in(store, "explanations"):
         table = read_whole(store, _group(representation, composite), _OF_TABLES)
         table["band"] = np.array(marked(table["band"], is_nominal=is_nominal), dtype=object)
         found[representation, composite] = table
@@ -339,6 +354,15 @@ def _finding(representation: str, composite: str, table: Arrays, row: int) -> Fi
         share=float(shares[top]) if known else math.nan,
         energy=float(table["band_energy_share"][row][top]) if known else math.nan,
     )
+
+
+def _made_by(made: Mapping[tuple[str, str], About]) -> dict[str, object]:
+    """Return which networks and composites the results depend on, by name."""
+    found: dict[str, object] = {}
+    for (representation, _), about in made.items():
+        networks = section(about, "networks").items()
+        found |= {f"network {representation}, fold {fold}": digest for fold, digest in networks}
+    return {**found, "explanation.composites": list(dict.fromkeys(composite for _, composite in made))}
 
 
 def _listed(value: object) -> list[object]:

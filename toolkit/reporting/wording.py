@@ -1,6 +1,7 @@
 """How numbers and names are written on pages and in verdicts. A number that is absent is a dash or nothing."""
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ COMPOSITE_NAMES = {
     "lrp.epsilon": "LRP-epsilon",
     "lrp.sequential_preset_a_flat": "LRP preset A, flat input",
 }
+NOMINAL = " (nominal)"
+"""Mark of a band whose frequencies are supposed."""
+_TURNING = frozenset({"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"})
+"""Kinds of letters and marks that reorder text."""
 _LEAST_P = 0.001
 """Smaller p are given as smaller than this: permutations do not resolve them further."""
 
@@ -75,8 +80,17 @@ def plural(count: int, noun: str) -> str:
 
 
 def words(name: str) -> str:
-    """Return the name of a class as words."""
-    return name.replace("_", " ")
+    """Return the name of a class as words, isolated."""
+    return isolated(name.replace("_", " "))
+
+
+def isolated(text: str) -> str:
+    """Return text from outside so that it does not reorder what stands beside it, if it runs right to left.
+
+    Source: Unicode Standard Annex 9; the marks are FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE.
+    """
+    turns = any(unicodedata.bidirectional(letter) in _TURNING for letter in text)
+    return f"\u2068{text}\u2069" if turns else text
 
 
 def listed(items: Sequence[str]) -> str:
@@ -96,4 +110,4 @@ def composite_name(name: str) -> str:
 
 def marked(bands: Iterable[object], *, is_nominal: bool) -> list[str]:
     """Return names of bands, with a mark where frequencies are supposed, not measured."""
-    return [f"{band} (nominal)" if is_nominal else str(band) for band in bands]
+    return [f"{band}{NOMINAL}" if is_nominal else str(band) for band in bands]

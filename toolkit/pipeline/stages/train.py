@@ -214,8 +214,13 @@ def clips_of(run: Run, representation: str) -> Clips:
     clips = read_whole(run.store, "clips", ("status", "fold", "label", "class_name", "recording"))
     digests = row_digests(run, representation)
     pairs = zip(digests.tolist(), clips["class_name"].tolist(), strict=True)
-    keys = [digest_of(pair) if pair[0] else "" for pair in pairs]
+    keys = [clip_key(*pair) if pair[0] else "" for pair in pairs]
     return {**clips, "key": np.array(keys, dtype=object)}
+
+
+def clip_key(features_digest: str, class_name: str) -> str:
+    """Return what tells a clip, as networks are shown it, from any other."""
+    return digest_of((features_digest, class_name))
 
 
 def _split_keys(clips: Clips, split: Split) -> tuple[list[str], list[str]]:
