@@ -99,9 +99,9 @@ def test_statistics__every_variable_says_what_it_is(finished):
     groups = [
         group
         for group in tree.subtree
-        if group.path.startswith(("/statistics/", "/training/")) and group.data_vars
+        if group.path.startswith(("/statistics/", "/evaluation/", "/training/")) and group.data_vars
     ]
-    assert len(groups) == 16  # four of maps: recordings, regions; agreement; two of networks
+    assert len(groups) == 18  # four of maps: recordings, regions; agreement; listening; two of networks
     for group in groups:
         for name, variable in group.variables.items():
             assert {"long_name", "units", "description"} <= variable.attrs.keys(), (group.path, name)
@@ -192,6 +192,7 @@ def test_run_json__says_what_made_the_run(finished):
         "export",
         "explain",
         "statistics",
+        "evaluate",
         "report",
     ]
     assert record["settings"]["training"]["epochs"] == 2
@@ -423,6 +424,7 @@ def test_help__answers_without_heavy_imports(toolkit):
         "export",
         "explain",
         "statistics",
+        "evaluate",
         "report",
         "status",
         "synth",

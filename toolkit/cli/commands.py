@@ -93,6 +93,10 @@ Config = Annotated[
 ]
 Fold = Annotated[list[int] | None, typer.Option("--fold", help="Only this fold (repeatable).")]
 Class = Annotated[list[str] | None, typer.Option("--class", help="Only this class (repeatable).")]
+Clip = Annotated[
+    list[str] | None,
+    typer.Option("--clip", help="Only the page of this clip, by name or path (repeatable)."),
+]
 Representation = Annotated[
     list[str] | None,
     typer.Option(
@@ -122,6 +126,18 @@ Engine = Annotated[
 Provider = Annotated[
     str | None,
     typer.Option("--provider", help="What onnxruntime runs on: 'cpu' (default), 'cuda', ..."),
+]
+Data = Annotated[
+    bool | None,
+    typer.Option("--data/--no-data", help="Write every table and figure as a file, too. Default: yes."),
+]
+Audio = Annotated[
+    str | None,
+    typer.Option(
+        "--audio",
+        help="Sounds kept in the store and put into pages: 'none', 'examples' or 'all'. Default: examples of "
+        "the synthetic corpus, none of real recordings, which have a licence.",
+    ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Processes that work side by side.")]
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is up to date.")]
@@ -166,6 +182,8 @@ def run_all(
     target: Target = None,
     engine: Engine = None,
     provider: Provider = None,
+    audio: Audio = None,
+    data: Data = None,
     config: Config = None,
     jobs: Jobs = N_PROCESSORS,
     force: Force = False,
@@ -260,7 +278,6 @@ def explain(
 @app.command(epilog=EXIT_CODES)
 def statistics(
     out: Out = DEFAULT_OUT,
-    seed: Seed = None,
     config: Config = None,
     jobs: Jobs = N_PROCESSORS,
     force: Force = False,
@@ -271,16 +288,31 @@ def statistics(
 
 
 @app.command(epilog=EXIT_CODES)
-def report(
+def evaluate(
     out: Out = DEFAULT_OUT,
-    class_: Class = None,
+    audio: Audio = None,
     config: Config = None,
     jobs: Jobs = N_PROCESSORS,
     force: Force = False,
     dry_run: DryRun = False,
 ) -> Ended:
-    """Render the HTML pages from the store: the index and one page per class."""
-    return _perform("report", locals())
+    """Cut example clips in two by their relevance, to be heard, and score what is kept and what is removed."""
+    return _perform("evaluate", locals())
+
+
+@app.command(epilog=EXIT_CODES)
+def report(
+    out: Out = DEFAULT_OUT,
+    class_: Class = None,
+    clip: Clip = None,
+    data: Data = None,
+    config: Config = None,
+    jobs: Jobs = N_PROCESSORS,
+    force: Force = False,
+    dry_run: DryRun = False,
+) -> Ended:
+    """Render the HTML pages from the store: the index and one page per class, or those of single clips."""
+    return _report_clips(clip, locals()) if clip else _perform("report", locals())
 
 
 @app.command(epilog=EXIT_CODES)
@@ -310,6 +342,18 @@ def verify(
         options={"verify_tolerance": tolerance},
         config=config,
     )
+
+
+@app.command(epilog=EXIT_CODES)
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of a run, or its store.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to set beside it.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("compare.html"),
+) -> Ended:
+    """Say what changed between two runs and whether it is more than chance; write one page on it."""
+    from toolkit.cli import perform
+
+    return perform.compare(first, second, output)
 
 
 @lrp.command("compile", epilog=EXIT_CODES)
@@ -386,6 +430,21 @@ def _explain_files(files: Sequence[Path], given: Mapping[str, Any]) -> Ended:
     )
 
 
+def _report_clips(clips: Sequence[str], given: Mapping[str, Any]) -> Ended:
+    """Render the pages of single clips with the options of a command, by the names of its parameters.
+
+    Raises
+    ------
+    typer.BadParameter
+        An option means nothing for them.
+    """
+    from toolkit.cli import perform
+
+    if given["class_"]:
+        raise typer.BadParameter("--class and --clip ask for different pages: give one after the other")
+    return perform.report_clips(clips, given["out"], config=given["config"], dry_run=given["dry_run"])
+
+
 def _perform(stage: str | None, given: Mapping[str, Any]) -> Ended:
     """Carry out a command (no stage: all of them) with its options, by the names of its parameters."""
     from toolkit.cli import perform
@@ -416,6 +475,8 @@ _OPTIONS = (
     "target",
     "engine",
     "provider",
+    "audio",
+    "data",
 )
 _SCOPE = {
     "folds": "fold",

@@ -18,10 +18,22 @@ from toolkit.config import (
     resolve,
 )
 from toolkit.errors import ConfigError, CorpusError, ExitCode, QualityError, printable
-from toolkit.pipeline import chain, drawing, explainers, lock, reading, recordings, rows, verifying
+from toolkit.pipeline import (
+    chain,
+    clip_page,
+    comparing,
+    drawing,
+    explainers,
+    lock,
+    reading,
+    recordings,
+    rows,
+    verifying,
+)
 from toolkit.pipeline.files import write_bytes
 from toolkit.pipeline.run import Plan, Run, Scope
 from toolkit.pipeline.stages import statistics
+from toolkit.reporting import comparison
 from toolkit.reporting.summary import verdict_table
 from toolkit.store.read import read_whole
 from toolkit.store.schema import LEFT_OUT
@@ -57,7 +69,7 @@ def perform(
         scope=Scope(**scope),
         force=how.force,
         n_jobs=how.n_jobs,
-        command=shlex.join(["toolkit", *sys.argv[1:]]),
+        command=_command(),
     )
     if how.dry_run:
         for name, plan in chain.plan_all(request).items():
@@ -75,6 +87,8 @@ def perform(
 def _show_verdicts(store: Path) -> None:
     """Print what can be said of every class, a line for each representation."""
     table = verdict_table(store)
+    for line in table.legend:
+        say(line)
     widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
     for row in (table.header, *table.rows):
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -97,7 +111,7 @@ def explain_files(
         target=options["target"],
         windows=bool(options["windows"]),
         n_jobs=how.n_jobs,
-        command=printable(shlex.join(["toolkit", *sys.argv[1:]])),
+        command=_command(),
     )
     if how.dry_run:
         for representation, networks in recordings.networks_of(request).items():
@@ -111,6 +125,21 @@ def explain_files(
     return _explained(outcome)
 
 
+def report_clips(
+    names: Sequence[str], out: Path, *, config: Path | None, dry_run: bool
+) -> tuple[ExitCode, str]:
+    """Write the pages of single clips, and say where they are."""
+    run = Run(out, settings_of(out, config, {}))
+    if dry_run:
+        for page in clip_page.find(run, names).values():
+            say(str(page))
+        return ExitCode.DONE, "dry run; nothing was changed"
+    pages = clip_page.write_pages(run, names, _command())
+    for page in pages:
+        say(str(page))
+    return ExitCode.DONE, f"done; {len(pages)} {'page' if len(pages) == 1 else 'pages'}"
+
+
 def compile_lrp(model: Path, composites: Sequence[str], output: Path, config: Path | None) -> None:
     """Compile relevance maps into a network, with composites of the toolkit's or of the settings' own.
 
@@ -121,20 +150,53 @@ def compile_lrp(model: Path, composites: Sequence[str], output: Path, config: Pa
     """
     from toolkit.lrp.compiler import compile_relevance
 
-    if output.exists() and not output.is_file():
-        raise ConfigError(f"-o {output}: is no file; give the name of one")
+    _refuse_folder(output)
     if output.resolve() == model.resolve():
         raise ConfigError(f"-o {output}: is the network itself; give another name")
     settings = resolve({**_SYNTHETIC, **_asked(config, {})}).explanation
     compiled = compile_relevance(model, explainers.composites_of(settings, composites))
     content = compiled.SerializeToString(deterministic=True)
+    _write(output, content)
+    say(f"{output}: {len(compiled.graph.node)} nodes, {len(content) / 1e6:.1f} MB; outputs:")
+    for each in compiled.graph.output:
+        say(f"  {each.name}")
+
+
+def compare(first: Path, second: Path, output: Path) -> tuple[ExitCode, str]:
+    """Write the page on what changed between two runs, and print its first sentences."""
+    _refuse_folder(output)
+    page = comparing.compare(first, second)
+    _write(output, comparison.render(page).encode())
+    for sentence in (*page.sentences, *page.warnings):
+        say(printable(sentence))
+    say(printable(output))
+    return ExitCode.DONE, "done; the runs are compared"
+
+
+def _refuse_folder(output: Path) -> None:
+    """Refuse to write what is no file, before any work.
+
+    Raises
+    ------
+    ConfigError
+        It is a folder, or something else that is no file.
+    """
+    if output.exists() and not output.is_file():
+        raise ConfigError(f"-o {output}: is no file; give the name of one")
+
+
+def _write(output: Path, content: bytes) -> None:
+    """Put what was asked for in its place.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be written.
+    """
     try:
         write_bytes(output, content)
     except OSError as error:
         raise ConfigError(f"-o {output}: cannot be written ({error.strerror})") from error
-    say(f"{output}: {len(compiled.graph.node)} nodes, {len(content) / 1e6:.1f} MB; outputs:")
-    for each in compiled.graph.output:
-        say(f"  {each.name}")
 
 
 def verify(
@@ -189,7 +251,7 @@ def refuse_pictures_without_mel(representations: list[str] | None) -> None:
 def draw(out: Path, config: Path | None, folder: Path) -> None:
     """Write the mel spectrograms of a run as pictures, and say how to use them."""
     run = Run(out, settings_of(out, config, {}))
-    with lock.hold(run.folder, run_id=lock.new_run_id(), command=shlex.join(["toolkit", *sys.argv[1:]])):
+    with lock.hold(run.folder, run_id=lock.new_run_id(), command=_command()):
         n_clips = drawing.draw(run, folder)
     features = reading.analysis(run.settings)
     fmax_hz = features.mel_fmax_hz or features.sample_rate_hz / 2
@@ -219,6 +281,11 @@ def status(out: Path, config: Path | None) -> tuple[ExitCode, str]:
     for name, plan in plans.items():
         _show(name, plan)
     return ExitCode.DONE, "status shown"
+
+
+def _command() -> str:
+    """Return the command that runs, as it was given."""
+    return printable(shlex.join(["toolkit", *sys.argv[1:]]))
 
 
 def settings_of(out: Path, config: Path | None, options: Mapping[str, object]) -> Settings:
@@ -284,6 +351,10 @@ def _from_options(options: Mapping[str, object]) -> dict[str, object]:
     explanation = {name: given[name] for name in ("target", "engine", "provider") if name in given}
     if explanation:
         settings["explanation"] = explanation
+    if "audio" in given:
+        settings["evaluation"] = {"audio": given["audio"]}
+    if "data" in given:
+        settings["report"] = {"data": given["data"]}
     if "verify_tolerance" in given:
         settings["quality"] = {"verify_tolerance": given["verify_tolerance"]}
     if "seed" in given:
