@@ -64,7 +64,8 @@ def test_report__of_a_clip_needs_no_tensorflow(run, tmp_path):
         f"perform.report_clips([{CLIP!r}], Path({str(run)!r}), config=None, dry_run=False)\n"
         "assert not {'tensorflow', 'onnxruntime'} & sys.modules.keys()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -260,9 +260,8 @@ def test_verdicts__are_the_same_if_they_name_the_same_bands(pair):
     one.regions()["band_ratio"][1, 1] = [2.0, 0.5]
     other.regions()["band_ratio"][1, 1] = [3.0, 0.4]
     page = compared(pair)
-    assert (
-        page.sentences[-1]
-        == "6 of 6 verdicts are the same. Of the bands named for a class by either run (2), 2 are named by both."
+    assert page.sentences[-1] == (
+        "6 of 6 verdicts are the same. Of the bands named for a class by either run (2), 2 are named by both."
     )
 
 
