@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from tests.browser.visits import PHONE_PX
-from toolkit.reporting import explorer, render
+from toolkit.reporting import drawing, explorer, render
 
 N_FRAMES = 16
 TIME = (np.arange(N_FRAMES) + 0.5) / 4
@@ -95,13 +95,11 @@ def path(tmp_path_factory):
         for kind in BINS
         for composite in ("lrp.epsilon", "lrp.z")
     }
-    picture = io.BytesIO()
-    Image.new("RGB", (1000, 400), "white").save(picture, "png")
     page = render.template("base.html.j2").environment.from_string(PAGE)
     file = tmp_path_factory.mktemp("maps") / "page.html"
     text = page.render(
         keys=list(shown),
-        image=render.image(picture.getvalue()),
+        image=render.image(drawing.new_figure(1000 / 110, 400 / 110)),
         sound=sound(),
         rows=ROWS,
         block=explorer.data_block(explorer.payload(shown)),
