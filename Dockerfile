@@ -14,7 +14,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /src
 COPY requirements/build.txt requirements/
 RUN python -m venv /opt/venv \
- && pip install --require-hashes --requirement requirements/build.txt
+ && pip install --require-hashes --no-deps --requirement requirements/build.txt
 
 
 # The dependencies, then without pip and whatever else only the build needed. Bytecode is made here, since a
@@ -22,7 +22,7 @@ RUN python -m venv /opt/venv \
 FROM build AS core
 SHELL ["/bin/bash", "-eu", "-o", "pipefail", "-c"]
 COPY requirements/core.txt requirements/
-RUN pip install --no-compile --require-hashes --no-build-isolation --requirement requirements/core.txt \
+RUN pip install --no-compile --require-hashes --no-deps --no-build-isolation --requirement requirements/core.txt \
  && sed -n 's/==.*//p' requirements/build.txt | grep -vxFf <(sed -n 's/==.*//p' requirements/core.txt) \
   | xargs pip uninstall --yes pip \
  && python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
@@ -30,7 +30,7 @@ RUN pip install --no-compile --require-hashes --no-build-isolation --requirement
 FROM build AS train
 SHELL ["/bin/bash", "-eu", "-o", "pipefail", "-c"]
 COPY requirements/train.txt requirements/
-RUN pip install --no-compile --require-hashes --no-build-isolation --requirement requirements/train.txt \
+RUN pip install --no-compile --require-hashes --no-deps --no-build-isolation --requirement requirements/train.txt \
  && sed -n 's/==.*//p' requirements/build.txt | grep -vxFf <(sed -n 's/==.*//p' requirements/train.txt) \
   | xargs pip uninstall --yes pip \
  && python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /opt/venv/lib

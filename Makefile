@@ -20,12 +20,13 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 help:  ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-# Hash-locked, and without build isolation, so that every byte that builds or runs is one that the locks name.
+# Hash-locked, and without build isolation, so that every byte that builds or runs is one that the locks name. The locks are whole,
+# so nothing is resolved: pip 23 would stop at the first newer release of a package that another one asks for with an extra.
 $(READY): $(LOCKS) pyproject.toml
 	rm -f $@
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements/build.txt
-	$(PIP) install --require-hashes --no-build-isolation -r requirements/dev.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/build.txt
+	$(PIP) install --require-hashes --no-deps --no-build-isolation -r requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
