@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from toolkit.config import FeatureSettings, StatisticsSettings, to_json
 from toolkit.features.spectrogram import axes
+from toolkit.reporting import drawing, figures
 from toolkit.store import write
 from toolkit.store.schema import CONTRASTS, OUTCOMES, variables_of
 
@@ -137,3 +139,11 @@ def clips() -> dict[str, np.ndarray]:
 
 def text(*values: str) -> np.ndarray:
     return np.array(values, dtype=object)
+
+
+def leave_figures_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pages made without drawing: figures take seconds each, and have tests of their own."""
+    for name in ("maps", "example"):
+        monkeypatch.setattr(figures, name, lambda *_: figures.Maps(drawing.new_figure(0.2, 0.2), ()))
+    for name in ("bands", "folds", "both", "confusion", "thumbnail"):
+        monkeypatch.setattr(figures, name, lambda *_: drawing.new_figure(0.2, 0.2))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from tests.reporting.stores import MadeUp
-from toolkit.reporting import drawing, figures, render
+from tests.reporting.stores import MadeUp, leave_figures_empty
+from toolkit.reporting import render
 from toolkit.reporting.explorer import ALL_FOLDS, Explorable, Panel, Profile, data_block, payload
 
 N_BINS, N_FRAMES = 5, 8
@@ -126,10 +126,7 @@ def test_data_block__is_the_same_for_the_same_values(rng):
 
 
 def test_pages__name_the_one_script_and_the_one_style_sheet_in_their_policy(tmp_path, monkeypatch):
-    for name in ("maps", "example"):
-        monkeypatch.setattr(figures, name, lambda *_: figures.Maps(drawing.new_figure(0.2, 0.2), ()))
-    for name in ("bands", "folds", "both", "confusion", "thumbnail"):
-        monkeypatch.setattr(figures, name, lambda *_: drawing.new_figure(0.2, 0.2))
+    leave_figures_empty(monkeypatch)
     store = MadeUp(tmp_path).write()
     pages = [render.render(store, file).html for file in ("index.html", "hum.html")]
     for kind, source in (("script", "script-src"), ("style", "style-src")):

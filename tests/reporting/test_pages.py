@@ -10,18 +10,14 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from tests.reporting.stores import CLASSES, MadeUp
-from toolkit.reporting import drawing, figures, render, tables
+from tests.reporting.stores import CLASSES, MadeUp, leave_figures_empty
+from toolkit.reporting import render, tables
 from toolkit.reporting.summary import verdict_table
 
 
 @pytest.fixture(autouse=True)
 def _figures_are_not_drawn(monkeypatch) -> None:
-    """They take seconds each, and have tests of their own."""
-    for name in ("maps", "example"):
-        monkeypatch.setattr(figures, name, lambda *_: figures.Maps(drawing.new_figure(0.2, 0.2), ()))
-    for name in ("bands", "folds", "both", "confusion", "thumbnail"):
-        monkeypatch.setattr(figures, name, lambda *_: drawing.new_figure(0.2, 0.2))
+    leave_figures_empty(monkeypatch)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from toolkit.reporting import clip as pages
 from toolkit.reporting.recording import Drawing, groups_in
 from toolkit.statistics import profiles
 from toolkit.statistics.ensemble import probabilities
-from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.store.read import attributes, holds, read_rows, read_whole
 from toolkit.store.schema import BY_TARGET, LEFT_OUT, MAPS
 
 FOLDER = "clips"
@@ -175,7 +175,7 @@ def _channels(store: Path, representation: str) -> Channels:
         The store does not say.
     """
     group = f"training/{representation}"
-    if not _exists(store, group):
+    if not holds(store, group):
         raise StoreError(
             f"{store}: does not say what the {representation} networks were trained on, so what they see of a "
             f"clip is not known; run `toolkit export --out {store.parent}`"
@@ -217,7 +217,7 @@ def _map(run: Run, row: int, key: tuple[str, str], heard: _Heard) -> pages.Map:
 def _bands(run: Run, key: tuple[str, str], axes: Mapping[str, np.ndarray]) -> dict[Band, np.ndarray]:
     """Return which bins lie in each band that holds any; bands as in the statistics, where there are any."""
     group = f"statistics/{REGIONS}/{'/'.join(key)}"
-    if not _exists(run.store, group):
+    if not holds(run.store, group):
         return bands_of(run, key[0], axes)
     known = read_whole(run.store, group, ("band", "band_low", "band_high"))
     return bins_by_band([Band(*each) for each in zip(*known.values(), strict=True)], axes["frequency"])
@@ -226,7 +226,7 @@ def _bands(run: Run, key: tuple[str, str], axes: Mapping[str, np.ndarray]) -> di
 def _by_target(store: Path, name: str, row: int) -> np.ndarray:
     """Return the share of positive relevance for every class by bin, shape (class, bin); no row if not made."""
     at, nothing = np.array([row]), np.empty((0, N_BINS))
-    if not _exists(store, f"{BY_TARGET}/{name}"):
+    if not holds(store, f"{BY_TARGET}/{name}"):
         return nothing
     made, share = read_rows(store, f"{BY_TARGET}/{name}", ("made_from", "share"), at).values()
     of_map = read_rows(store, f"{MAPS}/{name}", ("made_from",), at)["made_from"]
@@ -241,13 +241,9 @@ def _others(store: Path, name: str, row: int, target: int) -> np.ndarray:
     The clip's own recording is not among them; without statistics, none is.
     """
     group = f"statistics/{RECORDINGS}/{name}"
-    if not _exists(store, group):
+    if not holds(store, group):
         return np.empty((0, N_BINS))
     recording = read_rows(store, "clips", ("recording",), np.array([row]))["recording"][0]
     known = read_whole(store, group, ("recording", "label", "n_correct", "share"))
     chosen = (known["label"] == target) & (known["n_correct"] > 0) & (known["recording"] != recording)
     return known["share"][chosen]
-
-
-def _exists(store: Path, group: str) -> bool:
-    return (store / group / "zarr.json").exists()

@@ -28,12 +28,11 @@ from toolkit.reporting.paired import (
     Recognition,
     overlap,
 )
-from toolkit.reporting.remarks import section
 from toolkit.reporting.wording import Estimate, listed
 from toolkit.statistics import agreement, pairing
 from toolkit.statistics.agreement import View
 from toolkit.statistics.bootstrap import Bootstrap
-from toolkit.store.read import STORE_NAME, attributes, check_version, read_whole, store_path
+from toolkit.store.read import STORE_NAME, attributes, check_version, holds, read_whole, section, store_path
 from toolkit.store.schema import CORRECT, OUTCOMES
 from toolkit.store.variables import BAND_AXIS
 
@@ -169,7 +168,7 @@ def _read(store: Path, name: str) -> Side:
     except KeyError as error:
         raise StoreError(_outdated(store, f"no {error.args[0]}")) from error
     for group in side.groups:
-        if not (store / f"statistics/{RECORDINGS}/{group}/zarr.json").exists():
+        if not holds(store, f"statistics/{RECORDINGS}/{group}"):
             raise StoreError(_outdated(store, f"no statistics/{RECORDINGS}/{group}"))
     for score in side.overview.scores:
         prediction, label = _predicted(store, score.representation)

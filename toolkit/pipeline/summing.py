@@ -17,7 +17,8 @@ from toolkit.statistics import alignment, contrasts, profiles, regions
 from toolkit.statistics.bootstrap import Bootstrap
 from toolkit.statistics.permutation import Recipe, holm
 from toolkit.store import write
-from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.store.read import class_names as stored_class_names
+from toolkit.store.read import read_rows, read_whole
 from toolkit.store.schema import BY_TARGET, CONTRASTS, MAPS, OUTCOMES, ROWS_PER_PARTITION
 from toolkit.store.variables import FREQUENCY_AXIS, TIME_AXIS
 
@@ -194,7 +195,7 @@ def bands_of(run: Run, representation: str, axes: Mapping[str, np.ndarray]) -> d
 
 def class_names(run: Run) -> np.ndarray:
     """Return the names of the classes, in the order of their numbers, as text of a store."""
-    return np.array(attributes(run.store)["class_names"], dtype=object)
+    return np.array(stored_class_names(run.store), dtype=object)
 
 
 def stream(run: Run, *name: object) -> np.random.Generator:

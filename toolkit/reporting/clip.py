@@ -28,17 +28,11 @@ from toolkit.reporting.remarks import (
     parameters,
     recorded_at,
     seconds,
-    section,
 )
 from toolkit.reporting.render import image, shared, template
 from toolkit.reporting.view import read_overview, statistics_groups
-from toolkit.reporting.wording import (
-    Estimate,
-    composite_name,
-    marked,
-    representation_name,
-)
-from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.reporting.wording import Estimate, maps_name, marked
+from toolkit.store.read import attributes, class_names, holds, read_rows, read_whole, section
 from toolkit.store.schema import CORRECT, MAPS, OUTCOMES
 
 if TYPE_CHECKING:
@@ -174,7 +168,7 @@ class Finding:
     @property
     def name(self) -> str:
         """What made the map, in words."""
-        return _name(self.representation, self.composite)
+        return maps_name(self.representation, self.composite)
 
     @property
     def is_at_edge(self) -> bool:
@@ -305,7 +299,7 @@ def read_clip(store: Path, row: int, maps: Sequence[Map]) -> ClipView:
             _answer(store, [each for each in maps if each.key[0] == representation], int(clip["label"]), others)
             for representation in dict.fromkeys(representation for representation, _ in keys)
         ),
-        missing=tuple(_name(*key) for key in groups_in(store, MAPS) if key not in keys),
+        missing=tuple(maps_name(*key) for key in groups_in(store, MAPS) if key not in keys),
         facts=_facts(clip, analysis_of(about)),
         remarks=_remarks(clip, analysis_of(about)),
         n_others=len(others),
@@ -313,10 +307,6 @@ def read_clip(store: Path, row: int, maps: Sequence[Map]) -> ClipView:
         is_nominal=bool(about["nominal"]),
         parameters=_parameters(store, row, maps),
     )
-
-
-def _name(representation: str, composite: str) -> str:
-    return f"{composite_name(composite)}, {representation_name(representation)}"
 
 
 def _made_from(store: Path, group: str, row: int) -> str:
@@ -333,7 +323,7 @@ def _other_clips(store: Path, row: int) -> np.ndarray:
 
 def _answer(store: Path, maps: Sequence[Map], label: int, others: np.ndarray) -> Answer:
     """Return what one network says of a clip, by all composites."""
-    names = [str(name) for name in _listed(attributes(store)["class_names"])]
+    names = class_names(store)
     return Answer(
         representation=maps[0].drawing.representation,
         candidates=_candidates(maps, names),
@@ -373,7 +363,7 @@ def _top(known: Map, number: int) -> tuple[str, float]:
 def _of_class(store: Path, known: Map) -> Arrays:
     """Return what correct clips of the explained class show, by band; nothing without statistics."""
     group = f"statistics/regions/{known.group}"
-    if not (store / group / "zarr.json").exists():
+    if not holds(store, group):
         return {}
     found = read_whole(store, group, _OF_CLASS)
     return {name: values[known.target, OUTCOMES.index(CORRECT)] for name, values in found.items()}
@@ -459,9 +449,5 @@ def _drawn(known: Map, fold: int) -> "Figure":
     return figures.window(
         known.drawing,
         figures.limit_of([known.drawing]),
-        f"{_name(*known.key)}: one clip, by the network of fold {fold}",
+        f"{maps_name(*known.key)}: one clip, by the network of fold {fold}",
     )
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []

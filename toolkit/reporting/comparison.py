@@ -19,15 +19,7 @@ from toolkit.reporting.paired import Overlap, Paired, PairedMaps, Pairing, overl
 from toolkit.reporting.render import image, shared, template
 from toolkit.reporting.verdicts import COMPARED_WITH, headline, status
 from toolkit.reporting.view import ClassView, Overview, Region, Score, read_class, read_overview
-from toolkit.reporting.wording import (
-    NOMINAL,
-    composite_name,
-    listed,
-    marked,
-    plural,
-    representation_name,
-    words,
-)
+from toolkit.reporting.wording import NOMINAL, listed, maps_name, marked, plural, representation_name, words
 from toolkit.store.schema import CORRECT
 
 Kind = Literal["same", "changed", "new", "gone", "none"]
@@ -360,8 +352,7 @@ def _parts(group: str) -> tuple[str, str]:
 
 
 def _group_name(group: str) -> str:
-    representation, composite = _parts(group)
-    return f"{composite_name(composite)}, {representation_name(representation)}"
+    return maps_name(*_parts(group))
 
 
 def _in_words(found: Overlap) -> Overlap:

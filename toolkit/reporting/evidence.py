@@ -10,14 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.reporting.wording import (
-    REPRESENTATION_NAMES,
-    Estimate,
-    composite_name,
-    marked,
-    representation_name,
-)
-from toolkit.store.read import attributes, read_whole
+from toolkit.reporting.wording import REPRESENTATION_NAMES, Estimate, maps_name, marked
+from toolkit.store.read import attributes, holds, read_whole
 from toolkit.store.schema import CONTRASTS, CORRECT, INPUT, MAPS, OUTCOMES, REST
 
 Table = Mapping[str, np.ndarray]
@@ -218,7 +212,7 @@ class Evidence:
     @property
     def name(self) -> str:
         """What made the maps, in words."""
-        return f"{composite_name(self.composite)}, {representation_name(self.representation)}"
+        return maps_name(self.representation, self.composite)
 
     @property
     def input(self) -> Contrast:
@@ -398,7 +392,7 @@ def _target(made: Mapping[str, object]) -> str:
 def _networks(scores: Table, table: Table) -> Networks:
     return Networks(
         n_networks=len(table["fold"]),
-        accuracy=_estimate(scores, "accuracy", ()),
+        accuracy=Estimate.of(scores, "accuracy"),
         chance=float(scores["chance"]),
         is_chance=bool(scores["is_chance"]),
         chance_folds=tuple(scores["fold"][scores["fold_is_chance"]].tolist()),
@@ -423,23 +417,19 @@ def _is_common(ratio: np.ndarray, minimum_ratio: float) -> np.ndarray:
     return np.asarray((known.sum(axis=0) > 1) & (more.all(axis=0) | less.all(axis=0)))
 
 
-def _estimate(table: Table, name: str, at: tuple[int, ...]) -> Estimate:
-    return Estimate(*(float(table[f"{name}{end}"][at]) for end in ("", "_low", "_high")))
-
-
 def _band_shares(mine: Table, bands: Sequence[str]) -> tuple[BandShares, ...]:
     density = mine.get(_OBJECT, np.full(len(bands), np.nan))
     return tuple(
         BandShares(
             band=band,
-            share=_estimate(mine, "band_share", (_CORRECT, number)),
+            share=Estimate.of(mine, "band_share", _CORRECT, number),
             input_share=float(mine["band_input_share"][_CORRECT, number]),
             power_share=float(mine["band_power_share"][_CORRECT, number]),
             share_per_hz=float(mine["band_share_per_hz"][_CORRECT, number]),
             share_per_erb=float(mine["band_share_per_erb"][_CORRECT, number]),
             icc=float(mine["icc"][number]),
             design_effect=float(mine["design_effect"][number]),
-            power_ratio=_estimate(mine, "power_ratio", (number,)),
+            power_ratio=Estimate.of(mine, "power_ratio", number),
             power_p=float(mine["power_p"][number]),
             object_density=float(density[number]),
         )
@@ -456,7 +446,7 @@ def _contrast(group: _Group, mine: Table, place: int) -> Contrast:
         bands=tuple(
             BandTest(
                 band=band,
-                ratio=_estimate(mine, "band_ratio", (place, number)),
+                ratio=Estimate.of(mine, "band_ratio", place, number),
                 p=float(mine["band_p_corrected"][place, number]),
                 verdict=int(mine["band_verdict"][place, number]),
                 effect_size=float(mine["band_effect_size"][place, number]),
@@ -499,7 +489,7 @@ def _comparisons(mine: Table, names: np.ndarray) -> tuple[Comparison, ...]:
             n_second=int(mine["comparison_n_second"][place]),
             correlation=float(mine["comparison_correlation"][place]),
             ratios=tuple(
-                _estimate(mine, "comparison_ratio", (place, number))
+                Estimate.of(mine, "comparison_ratio", place, number)
                 for number in range(mine["comparison_ratio"].shape[1])
             ),
         )
@@ -516,7 +506,7 @@ def _in_both(group: _Group, label: int) -> InBoth | None:
     return InBoth(
         is_chance=group.is_chance_in_one,
         n_recordings=int(table["n_recordings"][label]),
-        correlation=_estimate(table, "correlation", (label,)),
+        correlation=Estimate.of(table, "correlation", label),
         overlap=float(table["overlap"][label]),
         most_alike=str(table["other_class"][np.nanargmax(alike)]) if np.isfinite(alike).any() else "",
         named={
@@ -539,7 +529,7 @@ def _other_composites(group: _Group, label: int) -> tuple[OtherComposite, ...]:
         OtherComposite(
             composite=str(pair[1 - pair.index(group.composite)]),
             is_same_method=bool(table["is_same_method"][number]),
-            correlation=_estimate(table, "correlation", (label, number)),
+            correlation=Estimate.of(table, "correlation", label, number),
             map_correlation=float(table["map_correlation"][label, number]),
         )
         for number, pair in enumerate(pairs)
@@ -554,7 +544,7 @@ def _other_seeds(group: _Group, label: int) -> tuple[OtherSeed, ...]:
     return tuple(
         OtherSeed(
             seed=int(seed),
-            correlation=_estimate(table, "correlation", (label, run)),
+            correlation=Estimate.of(table, "correlation", label, run),
             map_correlation=float(table["map_correlation"][label, run]),
             n_alike=int(table["n_verdicts_alike"][label, run]),
             n_verdicts=int(table["n_verdicts"][label, run]),
@@ -570,4 +560,4 @@ def _is_chance(performance: Path) -> bool:
 def _agreement(store: Path, name: str) -> Table | None:
     """Return a group of agreement; none where there is nothing to compare."""
     group = f"statistics/agreement/{name}"
-    return read_whole(store, group) if (store / group / "zarr.json").exists() else None
+    return read_whole(store, group) if holds(store, group) else None

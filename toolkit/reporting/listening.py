@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.reporting.wording import REPRESENTATION_NAMES, plural, words
-from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.store.read import attributes, class_names, read_rows, read_whole
 from toolkit.store.schema import LISTENING, MAPS
 
 _MIME = "audio/mpeg"
@@ -68,7 +68,7 @@ class Example:
 
 def read_examples(store: Path, class_name: str) -> tuple[Example, ...]:
     """Return the examples of a class, those of mel first; none where there was no evaluation."""
-    label = _class_names(store).index(class_name)
+    label = class_names(store).index(class_name)
     order = list(REPRESENTATION_NAMES)
     paths = [path.parent for path in (store / LISTENING).glob("*/*/zarr.json")]
     groups = sorted(
@@ -122,7 +122,7 @@ def _of_group(store: Path, group: str, label: int) -> list[Example]:
 def _versions(
     store: Path, group: str, mine: Mapping[str, np.ndarray], versions: np.ndarray, sound: np.ndarray | None
 ) -> tuple[Heard, ...]:
-    names, about = _class_names(store), attributes(store / LISTENING / group)
+    names, about = class_names(store), attributes(store / LISTENING / group)
     rate_hz = int(str(about.get("sample_rate_hz", 0)))
     n_samples = round(float(mine["valid_duration_s"]) * rate_hz)
     return tuple(
@@ -137,11 +137,6 @@ def _versions(
         )
         for place, version in enumerate(versions)
     )
-
-
-def _class_names(store: Path) -> list[str]:
-    names = attributes(store)["class_names"]
-    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _drawn(store: Path, group: str, row: int, valid_s: float) -> dict[str, np.ndarray]:

@@ -22,19 +22,12 @@ from toolkit.reporting.remarks import (
     facts,
     left_out,
     parameters,
-    section,
     when,
 )
 from toolkit.reporting.render import image, shared, template
 from toolkit.reporting.view import read_overview
-from toolkit.reporting.wording import (
-    REPRESENTATION_NAMES,
-    composite_name,
-    marked,
-    plural,
-    representation_name,
-)
-from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.reporting.wording import REPRESENTATION_NAMES, maps_name, marked, plural
+from toolkit.store.read import attributes, class_names, read_rows, read_whole, section
 
 MOST_DRAWN = 12
 """Windows that are drawn; the others are in the tables."""
@@ -58,7 +51,7 @@ class Finding:
     @property
     def name(self) -> str:
         """What made the map, in words."""
-        return f"{composite_name(self.composite)}, {representation_name(self.representation)}"
+        return maps_name(self.representation, self.composite)
 
 
 @dataclass(frozen=True)
@@ -209,7 +202,7 @@ def read_recording(store: Path) -> RecordingView:
     """Return everything on the page of a recording but the figures."""
     about, clips = attributes(store), read_whole(store, "clips")
     tables = _tables(store, is_nominal=bool(about["nominal"]))
-    names = tuple(str(name) for name in _listed(about["class_names"]))
+    names = class_names(store)
     windows = tuple(_window(clips, tables, row, names) for row in range(len(clips["clip"])))
     made = {key: attributes(store / _group(*key)) for key in tables}
     return RecordingView(
@@ -363,7 +356,3 @@ def _made_by(made: Mapping[tuple[str, str], About]) -> dict[str, object]:
         networks = section(about, "networks").items()
         found |= {f"network {representation}, fold {fold}": digest for fold, digest in networks}
     return {**found, "explanation.composites": list(dict.fromkeys(composite for _, composite in made))}
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []

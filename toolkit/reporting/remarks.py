@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.reporting.view import NOTEWORTHY_CLIPPING
-from toolkit.reporting.wording import plural, representation_name
+from toolkit.reporting.wording import plain, plural, representation_name
+from toolkit.store.read import section
 
 _SHORTEST_GAP_S = 0.01
 Arrays = Mapping[str, np.ndarray]
@@ -133,13 +134,7 @@ def parameters(about: About, made: Iterable[About], more: Mapping[str, object]) 
     for group in made:
         found |= {f"explanation.{name}": value for name, value in section(group, "explanation").items()}
         found["engine"] = group["engine"]
-    return tuple((name, _plain(value)) for name, value in sorted({**found, **more}.items()))
-
-
-def section(about: About, name: str) -> Mapping[str, object]:
-    """Return a section of what a store says of itself, empty where there is none."""
-    found = about.get(name)
-    return found if isinstance(found, Mapping) else {}
+    return tuple((name, plain(value)) for name, value in sorted({**found, **more}.items()))
 
 
 def _start_s(clips: Arrays, row: int) -> float:
@@ -150,7 +145,3 @@ def _start_s(clips: Arrays, row: int) -> float:
 def seconds(value: float) -> str:
     """Return seconds as a page shows them."""
     return f"{round(value, 2):.10g}"
-
-
-def _plain(value: object) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)

@@ -33,7 +33,7 @@ from toolkit.reporting.wording import (
     times,
     words,
 )
-from toolkit.store.read import attributes
+from toolkit.store.read import class_names
 from toolkit.store.schema import CORRECT, MISCLASSIFIED
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ _IN_CHECKOUT = Path(__file__).parents[2] / "reports" / "templates"
 
 def pages(store: Path) -> dict[str, str | None]:
     """Return every page of a store: its file name, and the class that it is about (none: the index)."""
-    names = [str(name) for name in _listed(attributes(store)["class_names"])]
-    return {INDEX: None, **{file: name for name, file in page_files(names).items()}}
+    return {INDEX: None, **{file: name for name, file in page_files(class_names(store)).items()}}
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,12 @@ def _render_index(
     tables_of = {score.representation: score.confusion for score in overview.scores if score.n_clips}
     if tables_of:
         drawn["confusion"] = figures.confusion(tables_of, overview.scores[0].class_names)
-    files = files_of(drawn, tables.of_run(overview, classes, evidence)) if with_data else {}
+    pictures = {name: drawing.png(figure) for name, figure in drawn.items()}
+    files = files_of(drawn, pictures, tables.of_run(overview, classes, evidence)) if with_data else {}
     html = template("index.html.j2").render(
         overview=overview,
         classes=classes,
-        images={name: image(figure) for name, figure in drawn.items()},
+        images={name: _address(picture) for name, picture in pictures.items()},
         verdicts={
             (each.class_name, each.representation): (each, verdict(each))
             for each in evidence
@@ -161,11 +161,12 @@ def _render_class(
     for each in examples:
         maps = figures.example(each, each.title)
         drawn[each.key], explorable[each.key] = maps.figure, _explorable_example(each, maps.panels)
-    files = files_of(drawn, tables.of_class(page, evidence)) if with_data else {}
+    pictures = {name: drawing.png(figure) for name, figure in drawn.items()}
+    files = files_of(drawn, pictures, tables.of_class(page, evidence)) if with_data else {}
     html = template("class.html.j2").render(
         overview=overview,
         page=page,
-        images={name: image(figure) for name, figure in drawn.items()},
+        images={name: _address(picture) for name, picture in pictures.items()},
         explorer_data=data_block(payload(explorable)),
         files=sorted(files),
         folder=data_folder(page.file),
@@ -183,12 +184,14 @@ def data_folder(file: str) -> str:
     return f"{DATA}/{Path(file).stem}"
 
 
-def files_of(drawn: Mapping[str, "Figure"], made: Mapping[str, tables.Table]) -> dict[str, bytes]:
-    """Return figures as PNG and SVG and tables as CSV and JSON, by file name."""
+def files_of(
+    drawn: Mapping[str, "Figure"], pictures: Mapping[str, bytes], made: Mapping[str, tables.Table]
+) -> dict[str, bytes]:
+    """Return figures as PNG, which ``pictures`` are, and SVG, and tables as CSV and JSON, by file name."""
     files: dict[str, bytes] = {}
     for name, figure in drawn.items():
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-        files |= {f"{stem}.png": drawing.png(figure), f"{stem}.svg": drawing.svg(figure)}
+        files |= {f"{stem}.png": pictures[name], f"{stem}.svg": drawing.svg(figure)}
     for name, table in made.items():
         files |= {f"{name}.csv": table.as_csv(), f"{name}.json": table.as_json()}
     return files
@@ -299,8 +302,8 @@ def template(name: str) -> jinja2.Template:
 
 def image(figure: "Figure") -> str:
     """Return a figure as an address that holds it."""
-    return f"data:image/png;base64,{base64.b64encode(drawing.png(figure)).decode()}"
+    return _address(drawing.png(figure))
 
 
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+def _address(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

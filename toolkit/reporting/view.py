@@ -11,14 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import StoreError
-from toolkit.reporting.wording import (
-    REPRESENTATION_NAMES,
-    Estimate,
-    composite_name,
-    marked,
-    representation_name,
-)
-from toolkit.store.read import attributes, read_whole
+from toolkit.reporting.wording import REPRESENTATION_NAMES, Estimate, maps_name, marked, plain
+from toolkit.store.read import attributes, class_names, read_whole, section
 from toolkit.store.schema import CORRECT, LEFT_OUT, OK
 
 SOURCE_NAMES = {
@@ -83,7 +77,7 @@ class Region:
     @property
     def name(self) -> str:
         """What made the map, in words."""
-        return f"{composite_name(self.composite)}, {representation_name(self.representation)}"
+        return maps_name(self.representation, self.composite)
 
 
 @dataclass(frozen=True)
@@ -266,11 +260,11 @@ def read_overview(store: Path) -> Overview:
     """
     about = attributes(store)
     clips = read_whole(store, "clips")
-    names = _names(about)
+    names = class_names(store)
     groups = statistics_groups(store)
     if not groups:
         raise StoreError(f"{store}: holds no statistics to report; run `toolkit statistics` first")
-    settings = _section(attributes(store / "statistics" / groups[0]), "statistics")
+    settings = section(attributes(store / "statistics" / groups[0]), "statistics")
     return Overview(
         dataset=SOURCE_NAMES.get(str(about["source"]), str(about["source"])),
         source=str(about["source"]),
@@ -299,7 +293,7 @@ def read_overview(store: Path) -> Overview:
 
 def read_class(store: Path, name: str) -> ClassView:
     """Return the page of one class."""
-    names = _names(attributes(store))
+    names = class_names(store)
     clips = read_whole(store, "clips")
     mine = clips["class_name"] == name
     groups = [group.split("/") for group in statistics_groups(store)]
@@ -430,15 +424,15 @@ def _score(store: Path, representation: str) -> Score:
     confusion = data["confusion"].sum(axis=0)
     return Score(
         representation=representation,
-        accuracy=_estimate(data, "accuracy"),
-        mean_fold_accuracy=_estimate(data, "mean_fold_accuracy"),
-        macro_f1=_estimate(data, "macro_f1"),
-        mcc=_estimate(data, "mcc"),
+        accuracy=Estimate.of(data, "accuracy"),
+        mean_fold_accuracy=Estimate.of(data, "mean_fold_accuracy"),
+        macro_f1=Estimate.of(data, "macro_f1"),
+        mcc=Estimate.of(data, "mcc"),
         calibration=_calibration(data),
         folds=tuple(
             FoldAccuracy(
                 fold=int(fold),
-                accuracy=_estimate(data, "fold_accuracy", place),
+                accuracy=Estimate.of(data, "fold_accuracy", place),
                 chance=float(data["fold_chance"][place]),
                 is_chance=bool(data["fold_is_chance"][place]),
             )
@@ -459,12 +453,12 @@ def _calibration(data: Mapping[str, np.ndarray]) -> Calibration:
     return Calibration(
         error=float(data["ece"]),
         error_by_chance=float(data["ece_expected"]),
-        brier=_estimate(data, "brier"),
+        brier=Estimate.of(data, "brier"),
         bins=tuple(
             (
                 int(n_clips),
                 float(data["reliability_confidence"][place]),
-                _estimate(data, "reliability_accuracy", place),
+                Estimate.of(data, "reliability_accuracy", place),
             )
             for place, n_clips in enumerate(data["reliability_n_clips"])
             if n_clips
@@ -504,8 +498,8 @@ def _class_score(store: Path, representation: str, label: int) -> ClassScore:
     ]
     return ClassScore(
         representation=representation,
-        recall=_estimate(data, "recall", label),
-        precision=_estimate(data, "precision", label),
+        recall=Estimate.of(data, "recall", label),
+        precision=Estimate.of(data, "precision", label),
         folds=tuple(folds),
         confused_with=tuple((str(data["predicted_class"][place]), int(called[place])) for place in others),
     )
@@ -531,11 +525,6 @@ def _training(store: Path, representation: str) -> tuple[Training, ...]:
     )
 
 
-def _estimate(data: Mapping[str, np.ndarray], name: str, place: int | None = None) -> Estimate:
-    at = () if place is None else (place,)
-    return Estimate(*(float(data[key][at]) for key in (name, f"{name}_low", f"{name}_high")))
-
-
 def _problems(store: Path, severity: str) -> tuple[Fault, ...]:
     data = read_whole(store, "problems")
     rows = np.flatnonzero(data["severity"] == severity)
@@ -543,7 +532,7 @@ def _problems(store: Path, severity: str) -> tuple[Fault, ...]:
 
 
 def _signal(clips: Mapping[str, np.ndarray], about: Mapping[str, object]) -> Signal:
-    rate_hz = int(_section(about, "features")["sample_rate_hz"])
+    rate_hz = int(section(about, "features")["sample_rate_hz"])
     rates_hz = clips["native_rate_hz"]
     low = (rates_hz > 0) & (rates_hz < rate_hz)
     return Signal(
@@ -566,19 +555,9 @@ def _n_recordings(clips: Mapping[str, np.ndarray]) -> int:
     return len(set(zip(clips["label"].tolist(), clips["recording"].tolist(), strict=True)))
 
 
-def _names(about: Mapping[str, object]) -> tuple[str, ...]:
-    names = about["class_names"]
-    return tuple(str(name) for name in names) if isinstance(names, list) else ()
-
-
-def _section(about: Mapping[str, object], name: str) -> Mapping[str, float]:
-    section = about.get(name)
-    return section if isinstance(section, Mapping) else {}
-
-
 def _parameters(store: Path, about: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return what the results depend on, as names and values."""
-    sections: dict[str, Mapping[str, object]] = {"features": _section(about, "features")}
+    sections: dict[str, Mapping[str, object]] = {"features": section(about, "features")}
     for kind, pattern in (
         ("training", "training/*"),
         ("explanation", "relevance*/*/*"),
@@ -586,17 +565,13 @@ def _parameters(store: Path, about: Mapping[str, object]) -> tuple[tuple[str, st
     ):
         for path in sorted(store.glob(f"{pattern}/zarr.json")):
             known = attributes(path.parent)
-            sections[kind] = _section(known, kind) or sections.get(kind, {})
+            sections[kind] = section(known, kind) or sections.get(kind, {})
             sections[""] = {"seed": known["seed"]} if "seed" in known else sections.get("", {})
     return tuple(
-        (f"{section}.{key}".lstrip("."), _plain(value))
-        for section, values in sorted(sections.items())
+        (f"{kind}.{key}".lstrip("."), plain(value))
+        for kind, values in sorted(sections.items())
         for key, value in sorted(values.items())
     )
-
-
-def _plain(value: object) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def _target(store: Path) -> str:

@@ -2,8 +2,10 @@
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 REPRESENTATION_NAMES = {"mel": "mel spectrogram", "cqt": "constant-Q spectrogram"}
 COMPOSITE_NAMES = {
@@ -25,6 +27,11 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, table: Mapping[str, np.ndarray], name: str, *at: int) -> "Estimate":
+        """Return a figure of a store with its limits, at a place of its arrays."""
+        return cls(*(float(table[f"{name}{end}"][at]) for end in ("", "_low", "_high")))
 
     @property
     def has_interval(self) -> bool:
@@ -106,6 +113,16 @@ def representation_name(name: str) -> str:
 def composite_name(name: str) -> str:
     """Return a composite's name in words."""
     return COMPOSITE_NAMES.get(name, name)
+
+
+def maps_name(representation: str, composite: str) -> str:
+    """Return in words what made maps."""
+    return f"{composite_name(composite)}, {representation_name(representation)}"
+
+
+def plain(value: object) -> str:
+    """Return a setting as a page shows it."""
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def marked(bands: Iterable[object], *, is_nominal: bool) -> list[str]:

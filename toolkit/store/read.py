@@ -249,6 +249,23 @@ def attributes(store: Path) -> Mapping[str, object]:
     return dict(zarr.open_group(store, mode="r", zarr_format=3).attrs)
 
 
+def class_names(store: Path) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of their numbers."""
+    names = attributes(store)["class_names"]
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
+def section(about: Mapping[str, object], name: str) -> Mapping[str, Any]:
+    """Return a section of what a store or group says of itself, empty where there is none."""
+    found = about.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def holds(store: Path, group: str) -> bool:
+    """Tell whether a store has a group."""
+    return (store / group / "zarr.json").exists()
+
+
 def _plain(values: Any) -> np.ndarray:  # noqa: ANN401 (zarr gives arrays or scalars)
     """Return values as an array; text as objects, which numpy 2 would give a type of its own."""
     array = np.asarray(values)

@@ -24,7 +24,7 @@ from toolkit.pipeline.stages import statistics
 from toolkit.pipeline.summing import AXES, REGIONS
 from toolkit.store import write
 from toolkit.store.listening import VERSIONS
-from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.store.read import attributes, holds, read_rows, read_whole
 from toolkit.store.schema import EXAMPLES_PER_CHUNK, LISTENING, MAPS
 
 NAME = "evaluate"
@@ -156,8 +156,10 @@ def _composite(run: Run, representation: str) -> str:
     """Return the composite by whose maps sounds are cut; '' where there are no maps, or no figures of them."""
     wanted = run.settings.evaluation.composite
     names = (wanted,) if wanted else run.settings.explanation.composites
-    needed = [run.store / kind / representation for kind in (MAPS, f"statistics/{REGIONS}")]
-    has_all = (name for name in names if all((path / name / "zarr.json").exists() for path in needed))
+    kinds = (MAPS, f"statistics/{REGIONS}")
+    has_all = (
+        name for name in names if all(holds(run.store, f"{kind}/{representation}/{name}") for kind in kinds)
+    )
     return next(has_all, "")
 
 

@@ -26,7 +26,7 @@ from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages import export, train
 from toolkit.statistics.profiles import share_by_bin
 from toolkit.store import write
-from toolkit.store.read import attributes, read_rows, read_whole
+from toolkit.store.read import attributes, holds, read_rows, read_whole
 from toolkit.store.schema import BY_TARGET, GROUPS, MAPS
 from toolkit.store.variables import FILL
 
@@ -115,7 +115,7 @@ def prepare(run: Run, _tools: Tools) -> None:
     groups = groups_of(settings)
     _remove_others(run, groups)
     for group in groups:
-        if not (run.store / group.name / "zarr.json").exists():
+        if not holds(run.store, group.name):
             _create_group(run, group)
 
 

@@ -87,7 +87,8 @@ def write_page(job: PageJob) -> Written:
     """Render one page and put it in its place, and beside it its tables and figures."""
     page = render.render(job.run.store, job.file, with_data=job.run.settings.report.data)
     job.run.markers(NAME).remove(job.file)
-    shutil.rmtree(job.folder, ignore_errors=True)
+    if job.folder.exists():
+        shutil.rmtree(job.folder)
     files = {job.folder / name: content for name, content in page.files.items()}
     files[job.run.reports / job.file] = page.html.encode()
     for path, content in files.items():

@@ -21,7 +21,7 @@ from toolkit.pipeline.summing import SummingJob
 from toolkit.statistics import performance
 from toolkit.statistics.ensemble import probabilities
 from toolkit.store import write
-from toolkit.store.read import read_whole
+from toolkit.store.read import holds, read_whole
 from toolkit.store.schema import BY_TARGET, CONTRASTS, MAPS, OK
 
 NAME = "statistics"
@@ -178,7 +178,7 @@ def _sources(run: Run) -> Sources:
 
 def _made_from(run: Run, group: str) -> list[object]:
     """Return what every row of a group was made from; nothing where there is no such group."""
-    if not (run.store / group / "zarr.json").exists():
+    if not holds(run.store, group):
         return []
     return read_whole(run.store, group, ("made_from",))["made_from"].tolist()
 
@@ -203,7 +203,7 @@ def _performance(run: Run, representation: str) -> dict[str, np.ndarray]:
 def _training_clips(run: Run, representation: str) -> dict[int, int]:
     """Return how many clips each fold's network learned from, as far as the store says."""
     group = f"training/{representation}"
-    if not (run.store / group / "zarr.json").exists():
+    if not holds(run.store, group):
         return {}
     known = read_whole(run.store, group, ("fold", "n_training_clips"))
     return {int(fold): int(n) for fold, n in zip(known["fold"], known["n_training_clips"], strict=True)}
