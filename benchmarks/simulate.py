@@ -14,14 +14,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import stats
 
-from benchmarks.simulation import coverage, error_rates, power
+from benchmarks.simulation import bands, coverage, error_rates, power
 from benchmarks.simulation.error_rates import ALPHA, CLIPS
 from benchmarks.simulation.recordings import Layout, read_layout, with_small
 
 SEED = 8732
 ICCS = (0.1, 0.3)
 N_SIMULATIONS, N_QUICK = 240, 8
-"""Corpora behind error rates; for coverage three times as many, for power a third, for noises half."""
+"""Corpora behind error rates; for coverage three and for uneven folds four times as many, for noises half, for
+power a third."""
 RATES = (
     error_rates.INPUT,
     error_rates.INPUT_SKEWED,
@@ -47,8 +48,9 @@ def main() -> None:
     for place, icc in enumerate(ICCS):
         for lines in (_error_rates, _coverage):
             _say("\n".join(lines(layout, icc, n, np.random.default_rng([SEED, place]))))
-    for place, lines in enumerate((_power, _noises), start=len(ICCS)):
+    for place, lines in enumerate((_power, _noises, _bands), start=len(ICCS)):
         _say("\n".join(lines(layout, ICCS[-1], n, np.random.default_rng([SEED, place]))))
+    _say("\n".join(_uneven(4 * n, np.random.default_rng([SEED, len(ICCS) + 3]))))
 
 
 def _error_rates(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Iterator[str]:
@@ -96,6 +98,23 @@ def _noises(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Ite
     for name, classes in _rows(layout):
         rates = [_rate(p[:, classes] <= ALPHA) for p in found.values()]
         yield _row([name, np.isin(layout.of_class, classes).sum(), *rates])
+
+
+def _bands(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Iterator[str]:
+    found = bands.simulate(layout, icc, n, rng)
+    yield f"\n### False alarms in %: bands of shares ({n} corpora, {icc})\n"
+    yield from _head(["class", "recordings", *found])
+    for name, classes in _rows(layout):
+        rates = [_rate(p[:, classes] <= ALPHA) for p in found.values()]
+        yield _row([name, np.isin(layout.of_class, classes).sum(), *rates])
+
+
+def _uneven(n: int, rng: np.random.Generator) -> Iterator[str]:
+    yield f"\n### False alarms in %: bands against the rest, folds unlike one another ({n} corpora)\n"
+    yield from _head(["recordings of the class and of others", "rate"])
+    for name, p in bands.simulate_uneven(n, rng).items():
+        tested = p[np.isfinite(p)]
+        yield _row([name, _rate(tested <= ALPHA) if tested.size else "not tested"])
 
 
 def _rows(layout: Layout) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.simulation import coverage, error_rates, power
+from benchmarks.simulation import bands, coverage, error_rates, power
 from benchmarks.simulation.error_rates import (
     ALPHA,
     CLIPS,
@@ -250,3 +250,25 @@ def test_intervals__hold_the_truth_in_every_class():
     for name, rates in coverage.simulate(layout, ICC, 800, rng(7)).items():
         assert (rates > 0.91).all(), (name, layout.names, rates)
         assert (rates < 0.98).all(), (name, layout.names, rates)
+
+
+def test_bands__are_called_different_as_rarely_as_is_said(few: Layout):
+    for name, p in bands.simulate(few, ICC, 40, rng()).items():
+        assert p.shape == (40, len(few.names)), name
+        assert_nominal(p <= ALPHA, ALPHA)
+
+
+def test_uneven__has_the_recordings_that_its_name_says():
+    layout = bands.uneven([(25, 5), (5, 25)])
+    assert [(layout.fold[layout.of_class == side] == 1).sum() for side in (0, 1)] == [25, 5]
+    assert len(layout.size) == 60
+    assert (np.diff(layout.of_class) >= 0).all()
+
+
+def test_uneven_folds__are_nominal_or_strict_and_not_tested_where_others_are_too_few():
+    found = bands.simulate_uneven(100, rng())
+    (too_few,) = [name for name, p in found.items() if np.isnan(p).all()]
+    assert too_few.startswith("1 fold of 18 and 2")
+    for name, p in found.items():
+        if name != too_few:
+            assert (p <= ALPHA).sum() <= stats.binom.isf(1e-3, len(p), ALPHA), name
