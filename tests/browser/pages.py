@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from tests.reporting.comparable import Run
-from tests.reporting.stores import CLASSES, MadeUp, text
+from tests.reporting.stores import CLASSES, SOUND_HZ, MadeUp, cuts, text
+from tests.reporting.test_clip import LABELS, Corpus, page_of
 from tests.reporting.test_recording import Recording
 from toolkit.pipeline.comparing import compare
 from toolkit.reporting import comparison, render
+from toolkit.store import write
 from toolkit.store.schema import LEFT_OUT
 
 RIGHT_TO_LEFT = "צופר صفارة"
@@ -18,11 +20,13 @@ REASON = "not sound: '<svg onload=alert(3)>' & \"x\""
 SUBJECT = "row 7: <script>alert(4)</script>"
 CORPUS_CLIP = f'"><script>alert(5)</script> {RIGHT_TO_LEFT}'
 FILE = "a<iframe srcdoc='<script>parent.alert(6)</script>'></iframe>&amp;.wav"
+CREDIT = "Sound: <img src=x onerror=alert(7)>"
 SHOWN = {
     "index": (*CLASS_NAMES, PATH, REASON, SUBJECT),
     "class": (*CLASS_NAMES, PATH, REASON),
     "recording": (*CLASS_NAMES, FILE, CORPUS_CLIP),
     "compare": CLASS_NAMES,
+    "clip": (*CLASS_NAMES, PATH, CREDIT),
 }
 """What each page must show, letter by letter."""
 
@@ -36,6 +40,7 @@ def write_pages(folder: Path) -> dict[str, Path]:
         "class": (class_file, render.render(store, class_file).html),
         "recording": ("recording.html", hostile_recording(folder).page()),
         "compare": ("compare.html", hostile_comparison(folder)),
+        "clip": ("clip.html", hostile_clip(folder / "clip")),
     }
     for file, page in made.values():
         (folder / file).write_text(page, encoding="utf-8")
@@ -70,6 +75,23 @@ def hostile_comparison(folder: Path) -> str:
     runs[1].right["mel"][::5] = False
     runs[1].without_rows("recording 3")
     return comparison.render(compare(*(run.write() for run in runs)))
+
+
+def hostile_clip(folder: Path) -> str:
+    """A clip that can be heard."""
+    made = Corpus(folder)
+    made.about["class_names"] = list(CLASS_NAMES)
+    for table in (made.clips, *made.groups.values(), *made.by_target.values()):
+        rename(table)
+    made.clips["clip"][0] = PATH
+    store = made.write()
+    heard = cuts(made.clips["clip"], LABELS, made.clips["fold"]) | {
+        "attribution": text(*[CREDIT] * len(LABELS))
+    }
+    write.write_group(
+        store, "evaluation/listening/mel/lrp.epsilon", heard, attributes={"sample_rate_hz": SOUND_HZ}
+    )
+    return page_of(made, PATH)
 
 
 def rename(table: dict[str, np.ndarray]) -> None:

@@ -1,6 +1,6 @@
 """A store with figures of every kind, none of them computed: made from the schema, to be changed by tests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
     "first": ("lrp.epsilon",),
     "second": ("lrp.z",),
 }
+SOUND_HZ = 8000
 OPTIONAL = {"band_object_share", "band_object_density"}
 
 
@@ -134,6 +135,35 @@ def clips() -> dict[str, np.ndarray]:
         "error": text(*[""] * n),
         "native_rate_hz": np.full(n, 22_050),
         "clipped_share": np.zeros(n, np.float32),
+    }
+
+
+def cuts(names: Sequence[str], labels: Sequence[int], folds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return clips cut in two by mel, each half a second long and 20, 40 and 60 thousandths loud."""
+    n, versions = len(names), text("original", "kept", "removed")
+    sound = np.zeros((n, len(versions), SOUND_HZ), np.int16)
+    sound[:, :, : SOUND_HZ // 2] = 655 * np.array([1, 2, 3], np.int16)[:, None]
+    known = axes("mel", FeatureSettings())
+    return {
+        **{name: getattr(known, name) for name in ("frequency", "frequency_low", "frequency_high", "time")},
+        "version": versions,
+        "clip": text(*names),
+        "recording": text(*(f"recording of {name}" for name in names)),
+        "label": np.array(labels),
+        "target": np.array(labels),
+        "fold": np.array(folds),
+        "rank": np.arange(n),
+        "n_recordings": np.full(n, 4),
+        "valid_duration_s": np.full(n, 0.5),
+        "attribution": text(*(f"Sound of {name}" for name in names)),
+        "error": text(*[""] * n),
+        "mask": np.zeros((n, 64, 64), np.float32),
+        "kept_share_of_cells": np.full(n, 0.07),
+        "kept_share_of_relevance": np.full(n, 0.53),
+        "prediction": np.array([[label, label, (label + 1) % len(CLASSES)] for label in labels]),
+        "probability": np.tile([0.9, 0.8, 0.25], (n, 1)),
+        "gain_db": np.tile([0.0, 12.3, 4.5], (n, 1)),
+        "sound": sound,
     }
 
 

@@ -15,7 +15,7 @@ from toolkit.pipeline import clip_page
 from toolkit.pipeline.run import Run
 from toolkit.pipeline.stages.train import clip_key
 from toolkit.reporting import clip as pages
-from toolkit.reporting import figures
+from toolkit.reporting import drawing, figures
 from toolkit.store import write
 
 HUM, DOG, CLICKS = range(3)
@@ -151,7 +151,12 @@ def plain(tmp_path_factory) -> Corpus:
 def drawn(monkeypatch) -> list[str]:
     """Titles of the figures, which are not drawn: that takes seconds, and has tests of its own."""
     titles: list[str] = []
-    monkeypatch.setattr(figures, "window", lambda _shown, _limit, title: titles.append(title))
+
+    def window(_shown, _limit, title):
+        titles.append(title)
+        return figures.Maps(drawing.new_figure(0.2, 0.2), ())
+
+    monkeypatch.setattr(figures, "window", window)
     monkeypatch.setattr(pages, "image", lambda _figure: "data:,")
     return titles
 

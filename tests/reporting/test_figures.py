@@ -51,7 +51,7 @@ def draw_all(region: Region) -> list:
     drawn = [
         figures.maps(region, None, limit).figure,
         figures.maps(region, known, limit).figure,
-        figures.window(region, limit, "one window"),
+        figures.window(region, limit, "one window").figure,
         figures.example(region, "one clip").figure,
         figures.bands([region, region]),
         figures.folds([region, region]),

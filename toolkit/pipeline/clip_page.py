@@ -19,10 +19,11 @@ from toolkit.features.spectrogram import valid_frames
 from toolkit.pipeline import lock
 from toolkit.pipeline.files import write_bytes
 from toolkit.pipeline.run import Run
-from toolkit.pipeline.stages import train
+from toolkit.pipeline.stages import evaluate, train
 from toolkit.pipeline.summing import AXES, RECORDINGS, REGIONS, bands_of
 from toolkit.reporting import clip as pages
-from toolkit.reporting.recording import Drawing, groups_in
+from toolkit.reporting.drawing import Drawing
+from toolkit.reporting.view import groups_in
 from toolkit.statistics import profiles
 from toolkit.statistics.ensemble import probabilities
 from toolkit.store.read import attributes, holds, read_rows, read_whole
@@ -96,6 +97,7 @@ def write_pages(run: Run, asked: Sequence[str], command: str) -> tuple[Path, ...
     run.check_exists()
     with lock.hold(run.folder, run_id=lock.new_run_id(), command=command):
         found = find(run, asked)
+        evaluate.remove_old(run)
         for row, path in found.items():
             write_bytes(path, pages.render(run.store, row, maps_of(run, row)).encode())
     return tuple(found.values())

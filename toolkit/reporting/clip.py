@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from toolkit.reporting import figures
-from toolkit.reporting.recording import Drawing, groups_in
+from toolkit.reporting.drawing import Drawing
+from toolkit.reporting.explorer import data_block, of_one, payload
+from toolkit.reporting.listening import read_cuts
 from toolkit.reporting.remarks import (
     Analysis,
     Arrays,
@@ -30,13 +32,10 @@ from toolkit.reporting.remarks import (
     seconds,
 )
 from toolkit.reporting.render import image, shared, template
-from toolkit.reporting.view import read_overview, statistics_groups
+from toolkit.reporting.view import groups_in, read_overview, statistics_groups
 from toolkit.reporting.wording import Estimate, maps_name, marked
 from toolkit.store.read import attributes, class_names, holds, read_rows, read_whole, section
 from toolkit.store.schema import CORRECT, MAPS, OUTCOMES
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _LONGEST_STEM = 80
 _DIGITS = 8
@@ -263,11 +262,20 @@ def render(store: Path, row: int, maps: Sequence[Map]) -> str:
         Its maps, at least one; mel before constant-Q.
     """
     page = read_clip(store, row, maps)
+    images, explorable = {}, {}
+    for each in maps:
+        drawn = _drawn(each, page.fold)
+        images[each.group], explorable[each.group] = (
+            image(drawn.figure),
+            of_one(each.drawing, each.composite, drawn.panels),
+        )
     return template("clip.html.j2").render(
         page=page,
         overview=read_overview(store) if statistics_groups(store) else None,
         source=page.source,
-        images={each.key: image(_drawn(each, page.fold)) for each in maps},
+        images=images,
+        explorer_data=data_block(payload(explorable)),
+        cuts={"/".join(key): cut for key, cut in read_cuts(store, page.name).items()},
         **shared(),
     )
 
@@ -444,7 +452,7 @@ def _parameters(store: Path, row: int, maps: Sequence[Map]) -> tuple[tuple[str, 
     return parameters(attributes(store), made, found)
 
 
-def _drawn(known: Map, fold: int) -> "Figure":
+def _drawn(known: Map, fold: int) -> figures.Maps:
     """Draw one map. The clip's name is no part of the title: a font or a formula could break it."""
     return figures.window(
         known.drawing,

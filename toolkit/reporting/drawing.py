@@ -5,6 +5,7 @@ The same numbers give the same bytes.
 """
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -54,6 +55,19 @@ class Drawable(Protocol):
     @property
     def is_nominal(self) -> bool:
         """Whether frequencies are supposed, not measured."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A level and a relevance of one clip or window; ``Drawable``."""
+
+    representation: str
+    frequency: np.ndarray
+    time: np.ndarray
+    mean_level_db: np.ndarray
+    mean_relevance: np.ndarray
+    """Shares of absolute relevance, which add up to 1 with their signs left out."""
+    is_nominal: bool
 
 
 def new_figure(width: float, height: float) -> "Figure":

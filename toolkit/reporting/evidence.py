@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.reporting.wording import REPRESENTATION_NAMES, Estimate, maps_name, marked
+from toolkit.reporting.view import groups_in
+from toolkit.reporting.wording import Estimate, maps_name, marked
 from toolkit.store.read import attributes, holds, read_whole
 from toolkit.store.schema import CONTRASTS, CORRECT, INPUT, MAPS, OUTCOMES, REST
 
@@ -227,10 +228,7 @@ class Evidence:
 
 def read_evidence(store: Path) -> tuple[Evidence, ...]:
     """Return the evidence of every class, then representation (mel first), then composite."""
-    order = list(REPRESENTATION_NAMES)
-    paths = [path.parent for path in (store / "statistics/regions").glob("*/*/zarr.json")]
-    groups = [_read_group(store, *path.parts[-2:]) for path in sorted(paths)]
-    groups = sorted(groups, key=lambda group: order.index(group.representation))
+    groups = [_read_group(store, *key) for key in groups_in(store, "statistics/regions")]
     n_classes = len(groups[0].table["class_name"]) if groups else 0
     return tuple(_evidence(group, label) for label in range(n_classes) for group in groups)
 

@@ -15,6 +15,7 @@ import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from toolkit.reporting.drawing import Drawable, clip_end_s, recorded_until_s
 from toolkit.reporting.wording import Estimate, composite_name, p_value, representation_name, times
 from toolkit.store.schema import INPUT, REST
 
@@ -81,6 +82,24 @@ class Explorable:
     """Largest p of a cluster that counts as certain."""
     is_nominal: bool = False
     """Whether frequencies are supposed, not measured."""
+
+
+def of_one(shown: Drawable, composite: str, panels: Sequence[Panel]) -> Explorable:
+    """Return the figure of one clip or window, which has no folds and no contrasts."""
+    until_s, end_s = recorded_until_s(shown), clip_end_s(shown.time)
+    return Explorable(
+        representation=shown.representation,
+        composite=composite,
+        frequency=shown.frequency,
+        time=shown.time,
+        panels=panels,
+        folds={ALL_FOLDS: shown.mean_relevance},
+        n_recordings={ALL_FOLDS: 1},
+        level=shown.mean_level_db,
+        profile={},
+        recorded_until_s=until_s if until_s < end_s else None,
+        is_nominal=shown.is_nominal,
+    )
 
 
 def payload(shown: Mapping[str, Explorable]) -> dict[str, object]:

@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.reporting import drawing
 from toolkit.reporting.drawing import ACCENT, FADED, INK, LINE, Drawable
 from toolkit.reporting.evidence import Contrast, Evidence
-from toolkit.reporting.explorer import Panel
+from toolkit.reporting.explorer import Layer, Panel
 from toolkit.reporting.view import Region
 from toolkit.reporting.wording import composite_name, plural, representation_name
 from toolkit.store.schema import INPUT, REST
@@ -84,7 +84,7 @@ def maps(region: Region, evidence: Evidence | None, limit: float) -> Maps:
     return Maps(figure, tuple(panels))
 
 
-def window(shown: Drawable, limit: float, title: str) -> "Figure":
+def window(shown: Drawable, limit: float, title: str) -> Maps:
     """Draw the spectrogram of one window or clip beside its relevance, and both over each other.
 
     Parameters
@@ -110,7 +110,14 @@ def window(shown: Drawable, limit: float, title: str) -> "Figure":
     for axes in (middle, right):
         axes.set_ylabel("")
     figure.suptitle(title, fontsize=10, color=INK)
-    return figure
+    layers: tuple[Layer, ...] = ("level", "relevance", "level")
+    return Maps(
+        figure,
+        tuple(
+            Panel(drawing.box_of(axes), layer, drawing.rows_of(axes, shown.frequency), limit=limit)
+            for axes, layer in zip((left, middle, right), layers, strict=True)
+        ),
+    )
 
 
 def example(shown: Drawable, title: str) -> Maps:

@@ -2,13 +2,15 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from toolkit.reporting.wording import REPRESENTATION_NAMES, plural, words
+from toolkit.reporting.drawing import Drawing
+from toolkit.reporting.view import groups_in
+from toolkit.reporting.wording import plural
 from toolkit.store.read import attributes, class_names, read_rows, read_whole
 from toolkit.store.schema import LISTENING, MAPS
 
@@ -30,35 +32,21 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Example:
-    """A clip that stands for recordings of its class."""
+class Cut:
+    """A clip cut in two by one of its maps, and what the network makes of both parts."""
 
-    key: str
-    """Names the figure on its page."""
     representation: str
     composite: str
     clip: str
     fold: int
-    n_alike: int
-    """Recordings of the class that this one stands for."""
+    target: str
+    """The class that the map explains, whose probability is told."""
     attribution: str
     error: str
     """Why it could not be cut and scored; '' otherwise."""
     kept_share_of_cells: float
     kept_share_of_relevance: float
     versions: tuple[Heard, ...]
-    frequency: np.ndarray
-    time: np.ndarray
-    mean_level_db: np.ndarray
-    """Of the clip, shape (bin, frame); NaN where nothing was recorded. Named as figures of maps take it."""
-    mean_relevance: np.ndarray
-    """Shares of absolute relevance, shape (bin, frame); NaN where nothing was recorded."""
-    is_nominal: bool
-
-    @property
-    def title(self) -> str:
-        """What a figure says of it; names from outside may break fonts and formulas, and stand in captions."""
-        return f"example for {plural(self.n_alike, 'recording')}, network of fold {self.fold}"
 
     @property
     def can_be_heard(self) -> bool:
@@ -66,15 +54,39 @@ class Example:
         return any(heard.sound for heard in self.versions)
 
 
+@dataclass(frozen=True)
+class Example:
+    """A clip that stands for recordings of its class."""
+
+    key: str
+    """Names the figure on its page."""
+    n_alike: int
+    """Recordings of the class that this one stands for."""
+    cut: Cut
+    drawing: Drawing
+    """NaN where nothing was recorded."""
+
+    @property
+    def title(self) -> str:
+        """What a figure says of it; names from outside may break fonts and formulas, and stand in captions."""
+        return f"example for {plural(self.n_alike, 'recording')}, network of fold {self.cut.fold}"
+
+
 def read_examples(store: Path, class_name: str) -> tuple[Example, ...]:
     """Return the examples of a class, those of mel first; none where there was no evaluation."""
     label = class_names(store).index(class_name)
-    order = list(REPRESENTATION_NAMES)
-    paths = [path.parent for path in (store / LISTENING).glob("*/*/zarr.json")]
-    groups = sorted(
-        ("/".join(path.parts[-2:]) for path in paths), key=lambda name: order.index(name.split("/")[0])
-    )
-    return tuple(example for group in groups for example in _of_group(store, group, label))
+    return tuple(example for key in groups_in(store, LISTENING) for example in _examples(store, key, label))
+
+
+def read_cuts(store: Path, clip: str) -> dict[tuple[str, str], Cut]:
+    """Return how a clip was cut, by representation and composite; none where it was not."""
+    found = {}
+    for key in groups_in(store, LISTENING):
+        known = _Group.read(store, key)
+        rows = np.flatnonzero(known.table["clip"] == clip)
+        if rows.size:
+            (found[key],) = known.cuts(rows[:1])
+    return found
 
 
 def sound_address(samples: np.ndarray, sample_rate_hz: int) -> str:
@@ -86,72 +98,91 @@ def sound_address(samples: np.ndarray, sample_rate_hz: int) -> str:
     return f"data:{_MIME};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _of_group(store: Path, group: str, label: int) -> list[Example]:
-    known = read_whole(store, f"{LISTENING}/{group}", _OF_EXAMPLE)
-    rows = np.flatnonzero((known["label"] == label) & (known["rank"] >= 0))
-    rows = rows[np.argsort(known["rank"][rows])]
-    has_sound = (store / LISTENING / group / "sound").exists()
-    sounds = read_rows(store, f"{LISTENING}/{group}", ("sound",), rows)["sound"] if has_sound else None
-    place = {name: row for row, name in enumerate(read_whole(store, "clips", ("clip",))["clip"].tolist())}
-    found = []
-    for number, row in enumerate(rows):
-        mine = {name: values[row] for name, values in known.items() if name != "version"}
-        drawn = _drawn(store, group, place[mine["clip"]], float(mine["valid_duration_s"]))
-        versions = _versions(store, group, mine, known["version"], None if sounds is None else sounds[number])
-        representation, composite = group.split("/")
-        found.append(
-            Example(
-                key=f"example, {representation}, {number + 1}",
-                representation=representation,
-                composite=composite,
-                clip=str(mine["clip"]),
-                fold=int(mine["fold"]),
-                n_alike=int(mine["n_recordings"]),
-                attribution=str(mine["attribution"]),
-                error=str(mine["error"]),
-                kept_share_of_cells=float(mine["kept_share_of_cells"]),
-                kept_share_of_relevance=float(mine["kept_share_of_relevance"]),
-                versions=versions,
-                is_nominal=bool(attributes(store)["nominal"]),
-                **drawn,
+@dataclass(frozen=True)
+class _Group:
+    """The clips that were cut by the maps of one representation and composite."""
+
+    store: Path
+    key: tuple[str, str]
+    table: Mapping[str, np.ndarray]
+    class_names: tuple[str, ...]
+    sample_rate_hz: int
+
+    @classmethod
+    def read(cls, store: Path, key: tuple[str, str]) -> "_Group":
+        group = f"{LISTENING}/{'/'.join(key)}"
+        rate_hz = int(str(attributes(store / group).get("sample_rate_hz", 0)))
+        return cls(store, key, read_whole(store, group, _OF_EXAMPLE), class_names(store), rate_hz)
+
+    def cuts(self, rows: np.ndarray) -> list[Cut]:
+        """Return the clips in some rows."""
+        group = f"{LISTENING}/{'/'.join(self.key)}"
+        has_sound = (self.store / group / "sound").exists()
+        sounds = read_rows(self.store, group, ("sound",), rows)["sound"] if has_sound else [None] * len(rows)
+        return [self._cut(row, sound) for row, sound in zip(rows.tolist(), sounds, strict=True)]
+
+    def _cut(self, row: int, sound: np.ndarray | None) -> Cut:
+        mine = {name: values[row] for name, values in self.table.items() if name != "version"}
+        representation, composite = self.key
+        return Cut(
+            representation=representation,
+            composite=composite,
+            clip=str(mine["clip"]),
+            fold=int(mine["fold"]),
+            target=self.class_names[mine["target"]],
+            attribution=str(mine["attribution"]),
+            error=str(mine["error"]),
+            kept_share_of_cells=float(mine["kept_share_of_cells"]),
+            kept_share_of_relevance=float(mine["kept_share_of_relevance"]),
+            versions=tuple(self._versions(mine, sound)),
+        )
+
+    def _versions(self, mine: Mapping[str, np.ndarray], sound: np.ndarray | None) -> Iterator[Heard]:
+        n_samples = round(float(mine["valid_duration_s"]) * self.sample_rate_hz)
+        for place, version in enumerate(self.table["version"]):
+            called = int(mine["prediction"][place])
+            samples = None if sound is None or mine["error"] or not n_samples else sound[place][:n_samples]
+            yield Heard(
+                version=str(version),
+                probability=float(mine["probability"][place]),
+                called=self.class_names[called] if called >= 0 else "",
+                gain_db=float(mine["gain_db"][place]),
+                sound="" if samples is None else sound_address(samples, self.sample_rate_hz),
             )
+
+
+def _examples(store: Path, key: tuple[str, str], label: int) -> list[Example]:
+    known = _Group.read(store, key)
+    table = known.table
+    rows = np.flatnonzero((table["label"] == label) & (table["rank"] >= 0))
+    rows = rows[np.argsort(table["rank"][rows])]
+    place = {name: row for row, name in enumerate(read_whole(store, "clips", ("clip",))["clip"].tolist())}
+    return [
+        Example(
+            key=f"example, {key[0]}, {number}",
+            n_alike=int(table["n_recordings"][row]),
+            cut=cut,
+            drawing=_drawing(store, key, place[cut.clip], float(table["valid_duration_s"][row])),
         )
-    return found
+        for number, (row, cut) in enumerate(zip(rows, known.cuts(rows), strict=True), start=1)
+    ]
 
 
-def _versions(
-    store: Path, group: str, mine: Mapping[str, np.ndarray], versions: np.ndarray, sound: np.ndarray | None
-) -> tuple[Heard, ...]:
-    names, about = class_names(store), attributes(store / LISTENING / group)
-    rate_hz = int(str(about.get("sample_rate_hz", 0)))
-    n_samples = round(float(mine["valid_duration_s"]) * rate_hz)
-    return tuple(
-        Heard(
-            version=str(version),
-            probability=float(mine["probability"][place]),
-            called=words(names[mine["prediction"][place]]) if mine["prediction"][place] >= 0 else "",
-            gain_db=float(mine["gain_db"][place]),
-            sound=""
-            if sound is None or mine["error"] or not n_samples
-            else sound_address(sound[place][:n_samples], rate_hz),
-        )
-        for place, version in enumerate(versions)
-    )
-
-
-def _drawn(store: Path, group: str, row: int, valid_s: float) -> dict[str, np.ndarray]:
-    """Return what a figure needs of one clip; NaN where nothing was recorded."""
-    one = np.array([row])
-    axes = read_whole(store, f"{MAPS}/{group}", ("frequency", "time"))
-    relevance = read_rows(store, f"{MAPS}/{group}", ("relevance",), one)["relevance"][0].astype(np.float64)
-    level = read_rows(store, f"features/{group.split('/')[0]}", ("level_db",), one)["level_db"][0]
+def _drawing(store: Path, key: tuple[str, str], row: int, valid_s: float) -> Drawing:
+    one, group = np.array([row]), f"{MAPS}/{'/'.join(key)}"
+    axes = read_whole(store, group, ("frequency", "time"))
+    relevance = read_rows(store, group, ("relevance",), one)["relevance"][0].astype(np.float64)
+    level = read_rows(store, f"features/{key[0]}", ("level_db",), one)["level_db"][0]
     recorded = axes["time"] - (axes["time"][1] - axes["time"][0]) / 2 < valid_s
     total = np.abs(relevance[:, recorded]).sum()
-    return {
-        **axes,
-        "mean_level_db": np.where(recorded, level.astype(np.float64), np.nan),
-        "mean_relevance": np.where(recorded, relevance / total if total > 0 else 0.0, np.nan),
-    }
+    return Drawing(
+        representation=key[0],
+        frequency=axes["frequency"],
+        time=axes["time"],
+        mean_level_db=np.where(recorded, level.astype(np.float64), np.nan),
+        mean_relevance=np.where(recorded, relevance / total if total > 0 else 0.0, np.nan),
+        is_nominal=bool(attributes(store)["nominal"]),
+    )
 
 
 _OF_EXAMPLE = (
@@ -159,6 +190,7 @@ _OF_EXAMPLE = (
     "clip",
     "label",
     "fold",
+    "target",
     "rank",
     "n_recordings",
     "valid_duration_s",

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.reporting import figures
+from toolkit.reporting.drawing import Drawing
+from toolkit.reporting.explorer import data_block, of_one, payload
 from toolkit.reporting.remarks import (
     About,
     Analysis,
@@ -25,8 +27,8 @@ from toolkit.reporting.remarks import (
     when,
 )
 from toolkit.reporting.render import image, shared, template
-from toolkit.reporting.view import read_overview
-from toolkit.reporting.wording import REPRESENTATION_NAMES, maps_name, marked, plural
+from toolkit.reporting.view import groups_in, read_overview
+from toolkit.reporting.wording import maps_name, marked, plural
 from toolkit.store.read import attributes, class_names, read_rows, read_whole, section
 
 MOST_DRAWN = 12
@@ -52,18 +54,6 @@ class Finding:
     def name(self) -> str:
         """What made the map, in words."""
         return maps_name(self.representation, self.composite)
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a figure of one window shows."""
-
-    representation: str
-    frequency: np.ndarray
-    time: np.ndarray
-    mean_level_db: np.ndarray
-    mean_relevance: np.ndarray
-    is_nominal: bool
 
 
 @dataclass(frozen=True)
@@ -187,14 +177,20 @@ def render(store: Path, overview_of: Path | None) -> str:
         for composite in page.composites
     }
     limits = {key: figures.limit_of([*found.values()]) for key, found in drawings.items()}
-    images = {
-        (row, *key): image(figures.window(drawing, limits[key], _title(page, row, key)))
-        for key, found in drawings.items()
-        for row, drawing in found.items()
-    }
+    images, explorable = {}, {}
+    for key, found in drawings.items():
+        for row, drawing in found.items():
+            maps = figures.window(drawing, limits[key], _title(page, row, key))
+            name = f"window {row}, {', '.join(key)}"
+            images[name], explorable[name] = image(maps.figure), of_one(drawing, key[1], maps.panels)
     overview = None if overview_of is None else read_overview(overview_of)
     return template("recording.html.j2").render(
-        page=page, overview=overview, images=images, MOST_DRAWN=MOST_DRAWN, **shared()
+        page=page,
+        overview=overview,
+        images=images,
+        explorer_data=data_block(payload(explorable)),
+        MOST_DRAWN=MOST_DRAWN,
+        **shared(),
     )
 
 
@@ -242,13 +238,6 @@ def _recorded(level_db: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Return a level with NaN in padding, where the map has no share; as it is where there is no map at all."""
     known = np.isfinite(share).any(axis=0)
     return np.where(known, level_db, np.nan) if known.any() else level_db
-
-
-def groups_in(store: Path, kind: str) -> list[tuple[str, str]]:
-    """Return the representations and composites that a store has groups of a kind of; mel before constant-Q."""
-    keys = [path.parent.parts[-2:] for path in store.glob(f"{kind}/*/*/zarr.json")]
-    order = [*REPRESENTATION_NAMES]
-    return sorted(((first, second) for first, second in keys), key=lambda key: (order.index(key[0]), key[1]))
 
 
 def _title(page: RecordingView, row: int, key: tuple[str, str]) -> str:

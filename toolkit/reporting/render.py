@@ -16,8 +16,8 @@ from markupsafe import Markup
 from toolkit.errors import StoreError
 from toolkit.reporting import drawing, figures, tables, trust
 from toolkit.reporting.evidence import Contrast, Evidence, read_evidence
-from toolkit.reporting.explorer import ALL_FOLDS, Explorable, Panel, Profile, data_block, payload
-from toolkit.reporting.listening import Example, read_examples
+from toolkit.reporting.explorer import ALL_FOLDS, Explorable, Panel, Profile, data_block, of_one, payload
+from toolkit.reporting.listening import read_examples
 from toolkit.reporting.verdicts import verdict
 from toolkit.reporting.view import ClassView, Overview, Region, page_files, read_class, read_overview
 from toolkit.reporting.wording import (
@@ -159,8 +159,9 @@ def _render_class(
         drawn["both representations"] = in_both
     examples = read_examples(store, page.name)
     for each in examples:
-        maps = figures.example(each, each.title)
-        drawn[each.key], explorable[each.key] = maps.figure, _explorable_example(each, maps.panels)
+        maps = figures.example(each.drawing, each.title)
+        drawn[each.key] = maps.figure
+        explorable[each.key] = of_one(each.drawing, each.cut.composite, maps.panels)
     pictures = {name: drawing.png(figure) for name, figure in drawn.items()}
     files = files_of(drawn, pictures, tables.of_class(page, evidence)) if with_data else {}
     html = template("class.html.j2").render(
@@ -228,21 +229,6 @@ def _profile(contrast: Contrast, alpha: float) -> Profile:
     ratio, low, high = contrast.bin_ratio
     p = np.where(contrast.is_certain(alpha), contrast.bin_cluster_p, np.nan)
     return Profile(ratio=ratio, low=low, high=high, p=p)
-
-
-def _explorable_example(example: Example, panels: Sequence[Panel]) -> Explorable:
-    return Explorable(
-        representation=example.representation,
-        composite=example.composite,
-        frequency=example.frequency,
-        time=example.time,
-        panels=panels,
-        folds={ALL_FOLDS: example.mean_relevance},
-        n_recordings={ALL_FOLDS: 1},
-        level=example.mean_level_db,
-        profile={},
-        is_nominal=example.is_nominal,
-    )
 
 
 def _key(region: Region) -> tuple[str, str]:

@@ -328,6 +328,13 @@ def statistics_groups(store: Path) -> list[str]:
     return sorted(names, key=lambda name: (name.split("/")[0], name.split("/")[1] != order[0], name))
 
 
+def groups_in(store: Path, kind: str) -> list[tuple[str, str]]:
+    """Return the representations and composites that a store has groups of a kind of; mel before constant-Q."""
+    keys = [path.parent.parts[-2:] for path in store.glob(f"{kind}/*/*/zarr.json")]
+    order = [*REPRESENTATION_NAMES]
+    return sorted(((first, second) for first, second in keys), key=lambda key: (order.index(key[0]), key[1]))
+
+
 def page_files(class_names: Sequence[str]) -> dict[str, str]:
     """Return the file name of each class's page; names that would collide get a number."""
     files: dict[str, str] = {}
