@@ -163,6 +163,9 @@ def test_turned__counts_recordings_that_went_past_half():
     assert turned(clips, 2).tolist() == [[1, 1, 0], [1, 0, 1]]
 
 
+NO_SPREAD = {"low": np.nan, "high": np.nan}
+
+
 def difference(**changed: float) -> Difference:
     known = {
         "first": 0.5,
@@ -172,6 +175,7 @@ def difference(**changed: float) -> Difference:
         "high": 0.18,
         "n_recordings": 20,
         "n_differing": 8,
+        "n_rising": 8,
     }
     return Difference(**{name: np.array([value]) for name, value in (known | changed).items()})
 
@@ -188,6 +192,11 @@ def difference(**changed: float) -> Difference:
         ({"n_recordings": 9}, False),
         ({"n_differing": 6}, True),
         ({"n_differing": 5}, False),
+        ({**NO_SPREAD, "n_differing": 20, "n_rising": 20}, True),
+        ({**NO_SPREAD, "n_differing": 20, "n_rising": 0}, True),
+        ({**NO_SPREAD, "n_differing": 20, "n_rising": 12}, False),
+        ({**NO_SPREAD, "n_differing": 19, "n_rising": 19}, False),
+        ({**NO_SPREAD, "n_recordings": 9, "n_differing": 9, "n_rising": 9}, False),
     ],
 )
 def test_is_certain__asks_for_an_interval_without_0_and_recordings_enough(changed, expected):

@@ -196,7 +196,7 @@ def of_accuracy(score: PairedScore, pairing: Pairing) -> str:
     interval = f"{percent(pairing.confidence)} interval {limits}; " if limits else ""
     if found.is_certain:
         went = "rose" if change.value > 0 else "fell"
-        return f"{subject} {went} by {points(abs(change.value))[1:]} points ({interval}{n})."
+        return f"{subject} {went} by {points(abs(change.value)).removeprefix('+')} points ({interval}{n})."
     doubt = certainty(found, pairing)
     if doubt == "may be chance":
         doubt = "which may be chance: the interval holds 0"

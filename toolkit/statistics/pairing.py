@@ -45,6 +45,8 @@ class Difference:
     n_recordings: np.ndarray
     n_differing: np.ndarray
     """Recordings whose own figure is not the same in both."""
+    n_rising: np.ndarray
+    """Recordings whose own figure is larger in the second."""
 
 
 def accuracies(clips: Judged, n_classes: int, bootstrap: Bootstrap) -> Difference:
@@ -77,8 +79,9 @@ def accuracies(clips: Judged, n_classes: int, bootstrap: Bootstrap) -> Differenc
         for at, members in enumerate(inside.T)
     ]
     low, high = np.array(limits).T
-    there, moved = (sample.sums(values) != 0 for values in (inside.astype(np.int64), np.nan_to_num(change)))
-    return Difference(mean(first), mean(second), estimate, low, high, there.sum(axis=0), moved.sum(axis=0))
+    there, moved = (sample.sums(values) for values in (inside.astype(np.int64), np.nan_to_num(change)))
+    counts = (counted.sum(axis=0) for counted in (there != 0, moved != 0, moved > 0))
+    return Difference(mean(first), mean(second), estimate, low, high, *counts)
 
 
 def turned(clips: Judged, n_classes: int) -> np.ndarray:
@@ -118,15 +121,18 @@ def shares(first: np.ndarray, second: np.ndarray, fold: np.ndarray, bootstrap: B
     estimate = mean(change)
     drawn = replicates(lambda weights: weighted_means(change, weights), fold, bootstrap)
     low, high = interval(estimate, drawn, fold, bootstrap.confidence, _SCALE)
-    counted, moved = np.full(estimate.shape, len(fold)), (np.abs(change) > _ROUNDING).sum(axis=0)
-    return Difference(mean(first), mean(second), estimate, low, high, counted, moved)
+    counted, rising, falling = (
+        moved.sum(axis=0) for moved in (np.ones(change.shape, bool), change > _ROUNDING, change < -_ROUNDING)
+    )
+    return Difference(mean(first), mean(second), estimate, low, high, counted, rising + falling, rising)
 
 
 def is_certain(found: Difference, confidence: float, minimum_recordings: int) -> np.ndarray:
     """Return which differences are more than chance, booleans, shape (figure,).
 
     Their interval leaves out 0, there are recordings enough, and enough of them differ: an interval from a few
-    that happen to lie on one side is too narrow, and a sign test would not find anything in them.
+    that happen to lie on one side is too narrow, and a sign test would not find anything in them. Where
+    there is no spread, hence no interval, all must have moved to one side: then that test tells.
 
     Parameters
     ----------
@@ -138,6 +144,8 @@ def is_certain(found: Difference, confidence: float, minimum_recordings: int) ->
         Fewer are too few to say anything.
     """
     outside = (found.low > 0) | (found.high < 0)
+    one_way = (found.n_rising == 0) | (found.n_rising == found.n_recordings)
+    outside |= ~(found.low < found.high) & (found.n_differing == found.n_recordings) & one_way
     enough = (found.n_recordings >= minimum_recordings) & (found.n_differing >= fewest_differing(confidence))
     return np.asarray(outside & enough)
 
