@@ -46,12 +46,13 @@ def prepare(run: Run, _tools: Tools) -> None:
     """Remove pages of classes that are gone, and examples to be heard that other maps were cut by."""
     evaluate.remove_old(run)
     if run.store.exists():
-        known = render.pages(run.store)
-        for path in set(run.reports.glob("*.html")) - {run.reports / file for file in known}:
-            path.unlink()
-        folders = {run.reports / render.data_folder(file) for file in known}
-        for path in set((run.reports / render.DATA).glob("*")) - folders:
-            shutil.rmtree(path)
+        known, markers = render.pages(run.store), run.markers(NAME)
+        # What this stage did not write, it does not remove.
+        for file in (path.name for path in run.reports.glob("*.html")):
+            if file not in known and markers.read(file):
+                (run.reports / file).unlink()
+                shutil.rmtree(run.reports / render.data_folder(file), ignore_errors=True)
+                markers.remove(file)
 
 
 def plan(run: Run, scope: Scope, force: bool) -> Plan:
