@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.reporting.comparable import Run
-from tests.reporting.stores import CLASSES, SOUND_HZ, MadeUp, cuts, text
+from tests.reporting.stores import CLASSES, CUTS_ABOUT, MadeUp, cuts, text
 from tests.reporting.test_clip import LABELS, Corpus, page_of
 from tests.reporting.test_recording import Recording
 from toolkit.pipeline.comparing import compare
@@ -14,7 +14,7 @@ from toolkit.store import write
 from toolkit.store.schema import LEFT_OUT
 
 RIGHT_TO_LEFT = "צופר صفارة"
-CLASS_NAMES = ('"><img src=x onerror=alert(1)>', RIGHT_TO_LEFT, "<script>alert(1)</script> & 'horn'")
+CLASS_NAMES = ('"><img src=x onerror=alert(1)>', RIGHT_TO_LEFT, "<script>alert(1)</script> & 'horn' $x{$")
 PATH = 'fold1/<img src=x onerror="alert(2)">.wav'
 REASON = "not sound: '<svg onload=alert(3)>' & \"x\""
 SUBJECT = "row 7: <script>alert(4)</script>"
@@ -88,9 +88,7 @@ def hostile_clip(folder: Path) -> str:
     heard = cuts(made.clips["clip"], LABELS, made.clips["fold"]) | {
         "attribution": text(*[CREDIT] * len(LABELS))
     }
-    write.write_group(
-        store, "evaluation/listening/mel/lrp.epsilon", heard, attributes={"sample_rate_hz": SOUND_HZ}
-    )
+    write.write_group(store, "evaluation/listening/mel/lrp.epsilon", heard, attributes=CUTS_ABOUT)
     return page_of(made, PATH)
 
 

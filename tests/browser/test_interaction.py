@@ -22,6 +22,8 @@ PEAK = (4, 9)
 RELEVANCE = (0.05, 0.1, 0.4, 0.8)
 PROFILE = (0.5, 0.1, 0.2, 0.8)
 """Boxes of panels in the picture."""
+BAR = (0.46, 0.1, 0.03, 0.8)
+"""Box of the colour bar of relevance."""
 STEP = 4
 """A map has 127 steps to either side; one moves a channel of its colour by at most so much of 255."""
 WHITE = np.array([255, 255, 255])
@@ -67,7 +69,7 @@ def explorable(representation: str, composite: str) -> explorer.Explorable:
         frequency=frequency,
         time=TIME,
         panels=[
-            explorer.Panel(RELEVANCE, "relevance", rows, limit=LIMIT),
+            explorer.Panel(RELEVANCE, "relevance", rows, limit=LIMIT, bar=BAR),
             explorer.Panel(PROFILE, "profile:input", rows, x=(-2.0, 2.0)),
         ],
         folds={"all": relevance, "1": relevance, "10": -relevance},
@@ -175,11 +177,11 @@ def test_page__is_accessible_with_its_controls(open_page, path, width_px, scheme
 def test_hover__reads_frequency_time_values_and_interval(page):
     point_at(page, PEAK)
     assert readout(page) == (
-        "2 kHz, 2.38 s: relevance 4.0 x 10⁻³; level −23 dB; 2.0 x input (1.0 to 4.0, p = 0.004)"
+        "2 kHz, 2.38 s: relevance 4.0 x 10⁻³; level −23 dB; 2.0 x input (1.00 to 4.0, p = 0.004)"
     )
     point_at(page, (1, 2))
     assert readout(page) == (
-        "250 Hz, 0.63 s: relevance −1.0 x 10⁻³; level −23 dB; 0.50 x input (0.25 to 1.0, in no cluster)"
+        "250 Hz, 0.63 s: relevance −1.0 x 10⁻³; level −23 dB; 0.50 x input (0.25 to 1.00, in no certain cluster)"
     )
     point_at(page, (0, 15))
     assert readout(page).startswith("125 Hz, 3.88 s (padding): relevance 0.00 x 10⁻³;")
@@ -201,7 +203,7 @@ def test_hover__moves_the_cursor_of_every_figure(page):
 def test_hover__of_a_profile_points_at_its_ratio(page):
     box = panel(page, 0, 1).bounding_box()
     page.mouse.move(box["x"] + 5, box["y"] + box["height"] * (1 - (PEAK[0] + 0.5) / 8))
-    assert readout(page) == "2 kHz: 2.0 x input (1.0 to 4.0, p = 0.004)"
+    assert readout(page) == "2 kHz: 2.0 x input (1.00 to 4.0, p = 0.004)"
     assert panel(page, 0, 1).locator(".upright").evaluate("node => node.style.left") == "75%"
     assert not panel(page).locator(".upright").is_visible()
 
@@ -269,6 +271,28 @@ def test_layer__shows_the_ratio_of_every_bin(page):
     # A ratio of 2 is half way to the end of the colours, which is 4.
     np.testing.assert_array_equal(pixel(page, (PEAK[0], 0)), drawn(0.5))
     np.testing.assert_array_equal(pixel(page, (1, 8)), drawn(-0.5))
+
+
+def test_scale__of_ratios_covers_the_colour_bar_of_relevance(page):
+    scale = page.locator(".scale").first
+    assert not scale.is_visible()
+    page.get_by_label("Layer").select_option("contrast:input")
+    assert scale.is_visible()
+    assert scale.inner_text().split() == ["4", "1", "1/4", "ratio", "to", "input"]
+    box, sheet = scale.bounding_box(), page.locator(".sheet").first.bounding_box()
+    assert (box["x"] - sheet["x"]) / sheet["width"] == pytest.approx(BAR[0], abs=0.01)
+    assert box["height"] / sheet["height"] == pytest.approx(BAR[3], abs=0.01)
+    colours = scale.locator("canvas").evaluate(
+        """bar => {
+            const { data } = bar.getContext("2d").getImageData(0, 0, 1, 256);
+            return [0, 128, 255].map(y => [...data.slice(4 * y, 4 * y + 3)]);
+        }"""
+    )
+    np.testing.assert_allclose(colours, [drawn(1), drawn(0), drawn(-1)], atol=STEP)
+    point_at(page, PEAK)
+    assert readout(page).startswith("Shown: ratio to input, from 1/4 (blue) to 4 (red). 2 kHz, 2.38 s: ")
+    page.get_by_label("Layer").select_option("certain:input")
+    assert not scale.is_visible()
 
 
 def test_threshold__fades_what_lies_below_a_share_of_the_largest(page):

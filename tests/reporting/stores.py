@@ -54,6 +54,8 @@ class MadeUp:
             "nominal": [],
         }
         self.target = "predicted"
+        self.composites = list(COMPOSITES)
+        self.seeds: dict[str, int] = {}
         self.clips = clips()
         self.problems = {name: text() for name in ("subject", "reason", "severity")}
         names = [f"{kind}/{composite}" for kind in ("mel", "cqt") for composite in COMPOSITES]
@@ -89,10 +91,11 @@ class MadeUp:
             write.write_group(store, "clips", self.clips)
             write.write_group(store, "problems", self.problems)
             for group, table in self.groups.items():
-                write.write_group(store, group, table, attributes=made)
+                seed = {"seed": self.seeds.get(group, made["seed"])}
+                write.write_group(store, group, table, attributes=made | seed)
                 if group.startswith("statistics/regions/"):
                     explained = group.replace("statistics/regions", "relevance")
-                    explanation = {"explanation": {"target": self.target}}
+                    explanation = {"explanation": {"target": self.target, "composites": self.composites}}
                     write.write_group(store, explained, {}, attributes=explanation)
         return self.store
 
@@ -165,6 +168,9 @@ def cuts(names: Sequence[str], labels: Sequence[int], folds: Sequence[int]) -> d
         "gain_db": np.tile([0.0, 12.3, 4.5], (n, 1)),
         "sound": sound,
     }
+
+
+CUTS_ABOUT = {"sample_rate_hz": SOUND_HZ, "evaluation": {"kept_relevance": 0.4}}
 
 
 def text(*values: str) -> np.ndarray:

@@ -93,7 +93,7 @@ def test_payload__says_ratios_with_interval_and_p(rng):
             "2.4 x other classes (1.7 to 3.6, p = 0.004)",
             "0.50 x other classes (0.40 to 0.75, p < 0.001)",
             "12 x other classes (10 to 18, p = 0.20)",
-            "1.0 x other classes (in no cluster)",
+            "1.00 x other classes (in no certain cluster)",
             "",
         ],
     }

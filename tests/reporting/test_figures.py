@@ -1,8 +1,10 @@
 """Figures: same numbers, same bytes; limits that treat for and against alike; nothing breaks on gaps."""
 
 import io
+import math
 from dataclasses import replace
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,7 @@ from tests.reporting.constructed import absent, contrast, evidence
 from toolkit.config import FeatureSettings
 from toolkit.features.spectrogram import axes
 from toolkit.reporting import drawing, figures
-from toolkit.reporting.evidence import Contrast
+from toolkit.reporting.evidence import Contrast, InTime
 from toolkit.reporting.view import BandShare, Region
 from toolkit.reporting.wording import Estimate
 
@@ -68,6 +70,40 @@ def test_figures__are_pictures_and_the_same_every_time(region):
     for png in first:
         assert Image.open(io.BytesIO(png)).size > (200, 100)
         assert b"Software" not in png
+
+
+def test_figures__are_the_same_whatever_is_set_on_a_machine(region):
+    with drawing.own_style():
+        expected = [drawing.png(figure) for figure in draw_all(region)[:2]]
+    with mpl.rc_context({"font.size": 20, "axes.facecolor": "red", "image.cmap": "jet"}):
+        with drawing.own_style():
+            found = [drawing.png(figure) for figure in draw_all(region)[:2]]
+        assert mpl.rcParams["font.size"] == 20
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["dog $x_{$", r"a $\frac{1}$ b", "$a$", "日本", "صفارة"])
+def test_confusion__takes_any_name_for_text(name):
+    figure = figures.confusion({"mel": np.eye(2, dtype=int)}, [name, "hum"])
+    drawing.png(figure)
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert shown == [name if name.isascii() else "no. 1", "hum"]
+
+
+def test_in_time__shows_what_was_tested_and_fades_what_is_not_certain():
+    time_s, n_bands = np.arange(-2, 6) / 16, 2
+    tested = np.zeros((n_bands, 8), bool)
+    tested[:, 2:] = True
+    certain = tested & (np.arange(8) == 5)
+    known = InTime(0.01, 0.2, ("1-2 kHz",), time_s, np.full((n_bands, 8), 4.0), tested, certain)
+    of_time = replace(evidence(), in_time=known)
+    figure = figures.in_time([of_time, replace(of_time, in_time=InTime(math.nan, math.nan, ()))])
+    axes, _bar = figure.axes
+    cells = np.reshape(axes.collections[0].get_array(), (n_bands, 8, 4))
+    assert (cells[..., 3] > 0).tolist() == tested.tolist()
+    faded, whole = cells[0, 3, :3], cells[0, 5, :3]
+    np.testing.assert_allclose(1 - faded, 0.3 * (1 - whole), atol=0.01)
+    assert figures.in_time([replace(of_time, in_time=InTime(math.nan, math.nan, ()))]) is None
 
 
 def test_svg__is_the_same_every_time_and_tells_nothing_of_its_making(region):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.reporting.stores import CLASSES, SOUND_HZ, cuts
+from tests.reporting.stores import CLASSES, CUTS_ABOUT, SOUND_HZ, cuts
 from tests.reporting.test_clip import LABELS, NAMES, Corpus, page_of
 from toolkit.reporting import listening
 from toolkit.reporting.listening import Heard, read_cuts, read_examples
@@ -29,7 +29,7 @@ def listen(corpus: Corpus, *, keeps_sound: bool = True, **changes: np.ndarray) -
     table = cuts(NAMES, LABELS, corpus.clips["fold"]) | changes
     if not keeps_sound:
         del table["sound"]
-    write.write_group(corpus.store, GROUP, table, attributes={"sample_rate_hz": SOUND_HZ})
+    write.write_group(corpus.store, GROUP, table, attributes=CUTS_ABOUT)
 
 
 def samples(heard: Heard) -> tuple[np.ndarray, int]:

@@ -10,9 +10,10 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from tests.reporting.stores import CLASSES, MadeUp, leave_figures_empty
-from toolkit.reporting import render, tables
+from tests.reporting.stores import CLASSES, COMPOSITES, MadeUp, leave_figures_empty
+from toolkit.reporting import drawing, render, tables
 from toolkit.reporting.summary import verdict_table
+from toolkit.reporting.view import read_overview
 
 
 @pytest.fixture(autouse=True)
@@ -160,11 +161,69 @@ def test_index__answers_whether_maps_can_be_trusted(made):
     shown = page(made, "index.html")
     for answer in (
         "Do the networks classify? partly accuracy",
-        "Do maps add up to what they explain? yes sum of relevance over logit 1.02 to 1.02",
+        "Do maps add up to what they explain? yes sum of relevance over logit, where 1 is all: median of "
+        "classes 1.02, from 1.02 to 1.02; off by 0.1 at most in 3 of 3",
         "Does relevance stay off padding? partly at most 20 % of it lies there (dog bark)",
         "Do networks of other folds look at the same? no correlation",
     ):
         assert answer in shown
+
+
+@pytest.mark.parametrize(("ratio", "in_padding", "state"), [(0.7, 0.1, "partly"), (-0.2, 0.9, "no")])
+def test_index__says_how_badly_maps_fail(made, ratio, in_padding, state):
+    regions = made.regions()
+    regions["relevance_sum_ratio"][:, 0], regions["relevance_in_padding"][:, 0] = ratio, in_padding
+    shown = page(made, "index.html")
+    assert f"Do maps add up to what they explain? {state} " in shown
+    assert f"Does relevance stay off padding? {state} " in shown
+
+
+def test_index__says_how_many_clips_are_classified(made):
+    for representation in ("mel", "cqt"):
+        scores = made.scores(representation)
+        scores["confusion"][:] = 0
+        scores["confusion"][0] = np.eye(3, dtype=np.int64) * (1 if representation == "mel" else [1, 0, 0])
+    shown = page(made, "index.html")
+    assert "By the constant-Q spectrogram, 1 of 3 clips are classified so far: held-out fold 1, 2." in shown
+    assert "By the mel spectrogram, " not in shown
+    assert "Was every clip used? yes all 3 partly 1 of 3" in shown
+
+
+def test_class_page__claims_nothing_of_clips_that_were_not_classified(made):
+    for representation in ("mel", "cqt"):
+        made.scores(representation)["confusion"][:] = 0
+        for composite in COMPOSITES:
+            made.regions(f"{representation}/{composite}")["n_clips"][:] = 0
+    shown = page(made, "hum.html")
+    assert shown.count("none of its clips has been classified yet") == 2
+    assert shown.count("No clip has been classified yet") == 2
+    for claim in ("never taken for", "No clip was misclassified", "No clip was classified correctly"):
+        assert claim not in shown
+
+
+def test_pages__begin_with_the_composite_that_the_run_names_first(made):
+    made.composites = ["lrp.z", "lrp.epsilon"]
+    shown = page(made, "index.html")
+    assert "mean relevance of the correctly classified clips by lrp.z" in shown
+    assert verdict_table(made.store).legend[0].startswith("maps by lrp.z")
+
+
+def test_settings__tell_of_every_group_where_groups_differ(made):
+    made.seeds["statistics/regions/cqt/lrp.z"] = 7
+    parameters = dict(read_overview(made.write()).parameters)
+    assert parameters["seed statistics/regions/cqt/lrp.z"] == "7"
+    assert parameters["seed statistics/regions/cqt/lrp.epsilon"] == "1"
+    assert parameters["statistics.alpha"] == "0.05"
+
+
+def test_files__are_as_many_as_figures_whatever_their_names():
+    names = ("dog bark, mel", "dog_bark, mel", "Dog_bark, mel", "日本, mel", "中国, mel", "bands")
+    figure = drawing.new_figure(0.2, 0.2)
+    drawn, pictures = dict.fromkeys(names, figure), dict.fromkeys(names, b"")
+    table = tables.Table(("band",), (("1-2 kHz",),))
+    files = render.files_of(drawn, pictures, {"bands": table, "empty": tables.Table((), ())})
+    assert len({name.lower() for name in files}) == 2 * len(names) + 2
+    assert not [name for name in files if name.startswith("empty")]
 
 
 def test_table__has_a_row_of_every_class_and_representation(made):

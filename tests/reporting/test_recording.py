@@ -149,8 +149,8 @@ def test_page__says_the_verdict_and_its_ground(make):
     )
     (figure,) = shown.images
     assert figure["alt"] == (
-        "LRP-epsilon, mel spectrogram, 0–4 s: most positive relevance for whistle, 70 %, lies in 2-4 kHz, "
-        "which holds 20 % of the energy."
+        "LRP-epsilon, mel spectrogram, 0–4 s: the largest share of positive relevance for whistle, 70 %, lies "
+        "in 2-4 kHz, which holds 20 % of the energy."
     )
     assert "disagree" not in shown.flat
     assert "not sure" not in shown.flat

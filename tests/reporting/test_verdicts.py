@@ -110,7 +110,7 @@ def test_verdict__gives_no_p_for_too_few(n, counted):
     too_few = {name: absent(name, is_kept=True, n=max(n, name == "rest")) for name in ("input", "rest")}
     found = verdict(evidence(contrasts=too_few))
     assert found.status == "too few"
-    assert found.headline == f"too few to say: {counted if n else '1 recording'}"
+    assert found.headline == f"too few to say: {counted}"
     assert found.sentences[0] == (
         f"Too few to say whether relevance lies elsewhere than the network's input: {counted} with correctly "
         "classified clips, 10 are needed."

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.reporting import figures
-from toolkit.reporting.drawing import Drawing
+from toolkit.reporting.drawing import Drawing, own_style
 from toolkit.reporting.explorer import data_block, of_one, payload
 from toolkit.reporting.listening import read_cuts
 from toolkit.reporting.remarks import (
@@ -249,6 +249,7 @@ class ClipView:
     parameters: tuple[tuple[str, str], ...]
 
 
+@own_style()
 def render(store: Path, row: int, maps: Sequence[Map]) -> str:
     """Return the page of a clip as HTML; it depends on the store and on nothing else.
 

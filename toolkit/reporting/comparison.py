@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from toolkit.reporting import figures, paired
+from toolkit.reporting.drawing import own_style
 from toolkit.reporting.evidence import Evidence, read_evidence
 from toolkit.reporting.paired import Overlap, Paired, PairedMaps, Pairing, overlap
 from toolkit.reporting.render import image, shared, template
@@ -303,6 +304,7 @@ def _grouped(mine: list[Claim], other: list[Claim]) -> list[tuple[str, list[tupl
     ]
 
 
+@own_style()
 def render(page: Comparison) -> str:
     """Return the page as HTML; it depends on the two stores and what they are called."""
     thumbnails = {}
@@ -364,5 +366,5 @@ def _on_chance(letter: str, side: Side) -> list[str]:
         f"The {representation_name(score.representation)} networks of {letter} are not known to be better than "
         "chance: their maps mean nothing."
         for score in side.overview.scores
-        if score.is_chance
+        if score.is_chance and score.n_clips
     ]

@@ -5,10 +5,14 @@ The same numbers give the same bytes.
 """
 
 import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
+
+from toolkit.reporting.wording import isolated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 INK, LINE, FADED, ACCENT = "#20242b", "#d9dde3", "#a8afb9", "#b2182b"
 RELEVANCE, SOUND = "RdBu_r", "magma"
 LOWEST_DB = -80.0
-_DPI = 110
+DPI, FINE_DPI = 110, 220
 _TICKS_HZ = (62.5, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 _LOWEST_MEL_TICK_HZ = 250.0
 _LOWEST_HZ = 20.0
@@ -70,11 +74,21 @@ class Drawing:
     is_nominal: bool
 
 
-def new_figure(width: float, height: float) -> "Figure":
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw as matplotlib draws where nobody has set anything: settings of a machine must not change pages."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        yield
+
+
+def new_figure(width: float, height: float, dpi: int = DPI) -> "Figure":
     """Return an empty figure of a size in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    return Figure(figsize=(width, height), dpi=dpi, facecolor="white")
 
 
 def png(figure: "Figure") -> bytes:
@@ -176,6 +190,20 @@ def frequency_ticks(axis: "Axis", frequency: np.ndarray, lowest: float = 0.0) ->
     ticks = [tick for tick in _TICKS_HZ if max(lowest, frequency[0]) <= tick <= frequency[-1]]
     axis.set_ticks(ticks, [hertz(tick) for tick in ticks])
     axis.set_ticks([], minor=True)
+
+
+def drawable(names: Sequence[str]) -> list[str]:
+    """Return names as a figure can show them: by number where the font lacks a letter, or they turn direction.
+
+    They are text, whatever they hold: give them to matplotlib with ``parse_math=False``.
+    """
+    from matplotlib.font_manager import findfont, get_font
+
+    letters = get_font(findfont("DejaVu Sans")).get_charmap()
+    fits = [all(ord(letter) in letters for letter in name) and isolated(name) == name for name in names]
+    return [
+        name if fit else f"no. {number}" for number, (name, fit) in enumerate(zip(names, fits, strict=True), 1)
+    ]
 
 
 def positive_hz(frequency: np.ndarray) -> np.ndarray:

@@ -123,6 +123,14 @@ class InTime:
     """Middle of the cells in question; NaN where they are spread over most of the time that was tested."""
     bands: tuple[str, ...]
     """That hold most of them."""
+    time_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Starts of time bins, from the onset."""
+    ratio: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    """Of the share of a band's relevance at a time to that of its input, shape (band, time)."""
+    is_tested: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
+    """Where recordings were enough, shape (band, time)."""
+    is_certain: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
+    """Cells in a cluster that is certain for all classes, shape (band, time)."""
 
 
 @dataclass(frozen=True)
@@ -342,6 +350,7 @@ _OF_CLASS = (
     "power_ratio_low",
     "power_ratio_high",
     "power_p",
+    "aligned_ratio",
     "aligned_t",
     "aligned_cluster_p",
     "aligned_p_holm",
@@ -469,14 +478,21 @@ def _in_time(mine: Table, bands: Sequence[str], time_s: np.ndarray, alpha: float
     less than half of the time that was tested is there something to say of time.
     """
     tested = np.isfinite(mine["aligned_t"])
-    inside = tested & (mine["aligned_cluster_p"] <= alpha) & (mine["aligned_t"] > 0)
+    clustered = tested & (mine["aligned_cluster_p"] <= alpha)
+    inside = clustered & (mine["aligned_t"] > 0)
     p = float(mine["aligned_p_holm"])
+    cells = {
+        "time_s": time_s,
+        "ratio": mine["aligned_ratio"],
+        "is_tested": tested,
+        "is_certain": clustered & (p <= alpha),
+    }
     if not inside.any() or 2 * inside.any(axis=0).sum() > tested.any(axis=0).sum():
-        return InTime(p, float("nan"), ())
+        return InTime(p, float("nan"), (), **cells)
     of_band = inside.sum(axis=1)
     middle = np.median(np.broadcast_to(time_s, inside.shape)[inside])
     held = tuple(band for band, n in zip(bands, of_band, strict=True) if 4 * n >= of_band.sum())
-    return InTime(p, float(middle), held or (bands[int(of_band.argmax())],))
+    return InTime(p, float(middle), held or (bands[int(of_band.argmax())],), **cells)
 
 
 def _comparisons(mine: Table, names: np.ndarray) -> tuple[Comparison, ...]:

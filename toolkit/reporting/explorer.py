@@ -44,6 +44,8 @@ class Panel:
     """Time from 0 to the end of the clip, or the ends of an axis of ratios as logarithms to base 2."""
     limit: float = 0.0
     """Colours of relevance run from -limit to +limit; of no meaning for other layers."""
+    bar: Box | None = None
+    """Where its colour bar lies, with ticks and label, if it has one of its own; likewise."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ def _ratio_text(ratio: Estimate, p: float, compared: str) -> str:
     if math.isnan(ratio.value):
         return ""
     interval = f"{times(ratio.low)} to {times(ratio.high)}, " if ratio.has_interval else ""
-    return f"{times(ratio.value)} x {compared} ({interval}{'in no cluster' if math.isnan(p) else p_value(p)})"
+    told = "in no certain cluster" if math.isnan(p) else p_value(p)
+    return f"{times(ratio.value)} x {compared} ({interval}{told})"
 
 
 def _bin_name(hz: float, *, is_nominal: bool) -> str:
@@ -174,6 +177,7 @@ def _panel(panel: Panel) -> dict[str, object]:
         "rows": _numbers(panel.rows),
         "x": panel.x if panel.x == "time" else _numbers(panel.x),
         "limit": _number(panel.limit),
+        "bar": None if panel.bar is None else _numbers(panel.bar),
     }
 
 

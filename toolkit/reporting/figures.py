@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.reporting import drawing
 from toolkit.reporting.drawing import ACCENT, FADED, INK, LINE, Drawable
 from toolkit.reporting.evidence import Contrast, Evidence
-from toolkit.reporting.explorer import Layer, Panel
+from toolkit.reporting.explorer import Box, Layer, Panel
 from toolkit.reporting.view import Region
 from toolkit.reporting.wording import composite_name, plural, representation_name
 from toolkit.store.schema import INPUT, REST
@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 _RATIOS = (1 / 8, 8.0)
 """Ends of the axes of ratios; what lies beyond is drawn at the end."""
 _OF_REPRESENTATION = {"mel": "#b2182b", "cqt": "#2166ac"}
-_OF_COMPOSITE = ("#b2182b", "#ef8a62", "#67a9cf")
+_OF_COMPOSITE = ("#b2182b", "#ef8a62", "#67a9cf", "#2166ac", "#b2abd2", "#5e3c99", "#7fbf7b", "#1b7837")
 _ON_SOUND = ("#7fd3ff", "#c7ecff", "#ffffff")
 _ON_GREY = ("#f4a582", "#d6604d", "#b2182b")
+_BAR_WIDTH = 0.07
+"""Of a colour bar with its ticks and label, as a fraction of the figure."""
+_FADING = 0.3
+"""Opacity of what is not certain."""
+_WIDEST = 2.0
+"""Ratio, as its logarithm to base 2, at which colours end."""
 _COMPARED = {INPUT: "ratio to input", REST: "ratio to other classes"}
 
 
@@ -58,13 +64,19 @@ def maps(region: Region, evidence: Evidence | None, limit: float) -> Maps:
     drawing.contours(sound, region, _ON_SOUND)
     sound.set_title("mean spectrogram; lines: 50, 25, 10 % of relevance", fontsize=8.5)
     relevance = figure.add_axes((0.405, 0.14, 0.25, 0.69))
-    _colour_bar(figure, drawing.relevance(relevance, region, limit), 0.661, "share of |relevance|, thousandths")
+    bar = _colour_bar(
+        figure, drawing.relevance(relevance, region, limit), 0.661, "share of |relevance|, thousandths"
+    )
     relevance.set_ylabel("")
     relevance.set_title("mean relevance: red for, blue against", fontsize=8.5)
     panels = [
         Panel(drawing.box_of(sound), "level", drawing.rows_of(sound, region.frequency)),
         Panel(
-            drawing.box_of(relevance), "relevance", drawing.rows_of(relevance, region.frequency), limit=limit
+            drawing.box_of(relevance),
+            "relevance",
+            drawing.rows_of(relevance, region.frequency),
+            limit=limit,
+            bar=bar,
         ),
     ]
     alpha, contrasts = (evidence.limits.alpha, evidence.contrasts) if evidence else (0.0, {})
@@ -241,8 +253,26 @@ def both(evidence: Evidence) -> "Figure | None":
     return figure
 
 
+def in_time(evidence: Sequence[Evidence]) -> "Figure | None":
+    """Draw the ratio of relevance to input by band and time from the onset, a representation below the other.
+
+    What was not tested for there being too few recordings is hatched, what is not certain faded. None where
+    nothing was tested.
+    """
+    shown = [each for each in evidence if each.in_time.is_tested.any()]
+    if not shown:
+        return None
+    height = 0.5 + 2.3 * len(shown)
+    figure = drawing.new_figure(7.6, height)
+    figure.subplots_adjust(left=0.14, right=0.98, bottom=0.5 / height, top=1 - 0.3 / height, hspace=0.5)
+    for axes, each in zip(np.atleast_1d(figure.subplots(len(shown))), shown, strict=True):
+        _time_map(axes, each)
+    return figure
+
+
 def confusion(tables: Mapping[str, np.ndarray], class_names: Sequence[str]) -> "Figure":
     """Draw confusion tables side by side, by representation: shares of the clips of each true class."""
+    names = drawing.drawable(class_names)
     figure = drawing.new_figure(1.2 + 4.6 * len(tables), 4.6)
     figure.subplots_adjust(
         left=0.16 if len(tables) > 1 else 0.3, right=0.98, bottom=0.27, top=0.92, wspace=0.08
@@ -254,8 +284,8 @@ def confusion(tables: Mapping[str, np.ndarray], class_names: Sequence[str]) -> "
         for row, column in zip(*np.nonzero(table), strict=True):
             colour = "white" if shares[row, column] > 0.5 else INK
             axes.text(column, row, str(table[row, column]), ha="center", va="center", fontsize=7, color=colour)
-        axes.set_xticks(range(len(class_names)), class_names, rotation=60, ha="right", fontsize=8)
-        axes.set_yticks(range(len(class_names)), class_names, fontsize=8)
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8, parse_math=False)
+        axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
         axes.set_xlabel("called", fontsize=8)
         axes.set_title(
             f"{representation_name(name)}: {plural(int(table.sum()), 'clip')}", fontsize=9, color=INK
@@ -267,15 +297,18 @@ def confusion(tables: Mapping[str, np.ndarray], class_names: Sequence[str]) -> "
 
 def thumbnail(region: Region, limit: float) -> "Figure":
     """Draw the mean relevance alone, small, with its frequency axis."""
-    figure = drawing.new_figure(2.5, 1.6)
-    axes = figure.add_axes((0.22, 0.13, 0.73, 0.77 if region.is_nominal else 0.83))
+    figure = drawing.new_figure(1.5, 1.2, drawing.FINE_DPI)
+    axes = figure.add_axes((0.29, 0.16, 0.67, 0.71 if region.is_nominal else 0.8))
     drawing.mesh(axes, region, region.mean_relevance, cmap=drawing.RELEVANCE, vmin=-limit, vmax=limit)
     axes.set_xlabel("")
-    axes.set_yticks([250, 1000, 4000], ["250 Hz", "1 kHz", "4 kHz"])
+    low, high = region.frequency[[0, -1]]
+    ticks = {250: "250 Hz", 1000: "1 kHz", 4000: "4 kHz"}
+    inside = {hz: name for hz, name in ticks.items() if low <= hz <= high}
+    axes.set_yticks([*inside], [*inside.values()])
     axes.set_ylabel("")
     if region.is_nominal:
-        axes.set_title("nominal frequency", fontsize=7, loc="left", pad=2)
-    axes.tick_params(labelsize=7)
+        axes.set_title("nominal frequency", fontsize=6.5, loc="left", pad=2)
+    axes.tick_params(labelsize=6.5, length=2, pad=1.5)
     end_s = drawing.clip_end_s(region.time)
     axes.set_xticks([0, end_s / 2, end_s], ["0", f"{end_s / 2:g}", f"{end_s:g} s"])
     return figure
@@ -286,6 +319,31 @@ def limit_of(regions: Sequence[Drawable]) -> float:
     cells = [np.abs(region.mean_relevance[np.isfinite(region.mean_relevance)]) for region in regions]
     together = np.concatenate(cells) if cells else np.zeros(0)
     return float(np.quantile(together, 0.995)) if together.size and together.max() > 0 else 1.0
+
+
+def _time_map(axes: "Axes", evidence: Evidence) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    known, names = evidence.in_time, [band.band for band in evidence.bands]
+    step = known.time_s[1] - known.time_s[0]
+    edges = np.append(known.time_s, known.time_s[-1] + step)
+    rows = np.arange(len(names) + 1) - 0.5
+    axes.set_facecolor("white")
+    axes.patch.set(hatch="////", edgecolor=LINE)
+    colours = ScalarMappable(Normalize(-_WIDEST, _WIDEST), drawing.RELEVANCE)
+    with np.errstate(divide="ignore"):
+        cells = np.asarray(colours.to_rgba(np.where(known.is_tested, np.log2(known.ratio), np.nan)))
+    cells[..., :3] = 1 - (1 - cells[..., :3]) * np.where(known.is_certain, 1.0, _FADING)[..., None]
+    axes.pcolormesh(edges, rows, cells, rasterized=True)
+    bar = axes.figure.colorbar(colours, ax=axes, pad=0.02)
+    bar.set_ticks([-_WIDEST, 0, _WIDEST], labels=["1/4", "1", "4"])
+    bar.set_label("relevance / input", fontsize=8)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("time from the onset of the loudest event in s", fontsize=8)
+    n = plural(evidence.input.n_recordings, "recording")
+    axes.set_title(f"{evidence.name}: {n}", fontsize=9, color=INK)
 
 
 def _ratio(axes: "Axes", contrast: Contrast, frequency: np.ndarray, alpha: float) -> None:
@@ -308,13 +366,17 @@ def _ratio(axes: "Axes", contrast: Contrast, frequency: np.ndarray, alpha: float
     n = plural(contrast.n_recordings, "recording")
     axes.set_title(f"{_COMPARED[contrast.name]}\n{n}", fontsize=8)
     if not np.isfinite(contrast.bin_ratio[0]).any():
-        axes.text(0.5, 0.5, "too few\nto say", transform=axes.transAxes, ha="center", fontsize=8, color=INK)
+        why = "too few\nto say" if contrast.is_kept else "not kept\nin this run"
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", fontsize=8, color=INK)
 
 
-def _colour_bar(figure: "Figure", drawn: "QuadMesh", left: float, label: str) -> None:
+def _colour_bar(figure: "Figure", drawn: "QuadMesh", left: float, label: str) -> Box:
+    """Draw a colour bar; return the box that it takes with what is written beside it."""
     bar = figure.colorbar(drawn, cax=figure.add_axes((left, 0.14, 0.009, 0.69)))
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
+    left, top, _, height = drawing.box_of(bar.ax)
+    return left, top, _BAR_WIDTH, height
 
 
 def _shade(number: int, n: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from toolkit.reporting.drawing import Drawing
 from toolkit.reporting.view import groups_in
 from toolkit.reporting.wording import plural
-from toolkit.store.read import attributes, class_names, read_rows, read_whole
+from toolkit.store.read import attributes, class_names, read_rows, read_whole, section
 from toolkit.store.schema import LISTENING, MAPS
 
 _MIME = "audio/mpeg"
@@ -41,6 +41,8 @@ class Cut:
     fold: int
     target: str
     """The class that the map explains, whose probability is told."""
+    kept_relevance: float
+    """Share of positive relevance that the cells hold that are kept whole, as the settings ask."""
     attribution: str
     error: str
     """Why it could not be cut and scored; '' otherwise."""
@@ -107,12 +109,20 @@ class _Group:
     table: Mapping[str, np.ndarray]
     class_names: tuple[str, ...]
     sample_rate_hz: int
+    kept_relevance: float
 
     @classmethod
     def read(cls, store: Path, key: tuple[str, str]) -> "_Group":
         group = f"{LISTENING}/{'/'.join(key)}"
-        rate_hz = int(str(attributes(store / group).get("sample_rate_hz", 0)))
-        return cls(store, key, read_whole(store, group, _OF_EXAMPLE), class_names(store), rate_hz)
+        about = attributes(store / group)
+        return cls(
+            store=store,
+            key=key,
+            table=read_whole(store, group, _OF_EXAMPLE),
+            class_names=class_names(store),
+            sample_rate_hz=int(str(about["sample_rate_hz"])),
+            kept_relevance=float(section(about, "evaluation")["kept_relevance"]),
+        )
 
     def cuts(self, rows: np.ndarray) -> list[Cut]:
         """Return the clips in some rows."""
@@ -130,6 +140,7 @@ class _Group:
             clip=str(mine["clip"]),
             fold=int(mine["fold"]),
             target=self.class_names[mine["target"]],
+            kept_relevance=self.kept_relevance,
             attribution=str(mine["attribution"]),
             error=str(mine["error"]),
             kept_share_of_cells=float(mine["kept_share_of_cells"]),

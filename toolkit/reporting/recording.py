@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.reporting import figures
-from toolkit.reporting.drawing import Drawing
+from toolkit.reporting.drawing import Drawing, own_style
 from toolkit.reporting.explorer import data_block, of_one, payload
 from toolkit.reporting.remarks import (
     About,
@@ -160,6 +160,7 @@ class RecordingView:
         return found
 
 
+@own_style()
 def render(store: Path, overview_of: Path | None) -> str:
     """Return the page of a recording as HTML.
 

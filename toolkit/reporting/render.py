@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +18,15 @@ from toolkit.reporting.evidence import Contrast, Evidence, read_evidence
 from toolkit.reporting.explorer import ALL_FOLDS, Explorable, Panel, Profile, data_block, of_one, payload
 from toolkit.reporting.listening import read_examples
 from toolkit.reporting.verdicts import verdict
-from toolkit.reporting.view import ClassView, Overview, Region, page_files, read_class, read_overview
+from toolkit.reporting.view import (
+    ClassView,
+    Overview,
+    Region,
+    page_files,
+    read_class,
+    read_overview,
+    unique_names,
+)
 from toolkit.reporting.wording import (
     composite_name,
     interval,
@@ -80,18 +87,22 @@ def render(store: Path, file: str, *, with_data: bool = False) -> Page:
     known = pages(store)
     if file not in known:
         raise StoreError(f"{store}: no page {file!r}; there are: {', '.join(known)}")
-    name = known[file]
+    with drawing.own_style():
+        return _render(store, known[file], with_data=with_data)
+
+
+def templates_folder() -> Path:
+    """Return where the templates are: in the installed package, or in the checkout."""
+    return _PACKAGED if _PACKAGED.is_dir() else _IN_CHECKOUT
+
+
+def _render(store: Path, name: str | None, *, with_data: bool) -> Page:
     overview, evidence = read_overview(store), read_evidence(store)
     if name is None:
         classes = [read_class(store, each) for each in overview.class_names]
         return _render_index(overview, classes, evidence, with_data=with_data)
     mine = [each for each in evidence if each.class_name == name]
     return _render_class(store, overview, read_class(store, name), mine, with_data=with_data)
-
-
-def templates_folder() -> Path:
-    """Return where the templates are: in the installed package, or in the checkout."""
-    return _PACKAGED if _PACKAGED.is_dir() else _IN_CHECKOUT
 
 
 def _render_index(
@@ -115,7 +126,8 @@ def _render_index(
     if tables_of:
         drawn["confusion"] = figures.confusion(tables_of, overview.scores[0].class_names)
     pictures = {name: drawing.png(figure) for name, figure in drawn.items()}
-    files = files_of(drawn, pictures, tables.of_run(overview, classes, evidence)) if with_data else {}
+    checks = trust.checks(overview, classes, first)
+    files = files_of(drawn, pictures, tables.of_run(overview, classes, evidence, checks)) if with_data else {}
     html = template("index.html.j2").render(
         overview=overview,
         classes=classes,
@@ -125,7 +137,7 @@ def _render_index(
             for each in evidence
             if each.composite == first
         },
-        trust=trust.by_question(trust.checks(overview, classes, first)),
+        trust=trust.by_question(checks),
         files=sorted(files),
         folder=data_folder(INDEX),
         first_composite=first,
@@ -155,15 +167,15 @@ def _render_class(
     if by_first:
         drawn["folds"] = figures.folds(by_first)
     in_both = figures.both(evidence[0]) if evidence else None
-    if in_both is not None:
-        drawn["both representations"] = in_both
+    in_time = figures.in_time([each for each in evidence if each.composite == first])
+    drawn |= {name: each for name, each in (("both representations", in_both), ("in time", in_time)) if each}
     examples = read_examples(store, page.name)
     for each in examples:
         maps = figures.example(each.drawing, each.title)
         drawn[each.key] = maps.figure
         explorable[each.key] = of_one(each.drawing, each.cut.composite, maps.panels)
     pictures = {name: drawing.png(figure) for name, figure in drawn.items()}
-    files = files_of(drawn, pictures, tables.of_class(page, evidence)) if with_data else {}
+    files = files_of(drawn, pictures, tables.of_class(page, evidence, examples)) if with_data else {}
     html = template("class.html.j2").render(
         overview=overview,
         page=page,
@@ -190,11 +202,12 @@ def files_of(
 ) -> dict[str, bytes]:
     """Return figures as PNG, which ``pictures`` are, and SVG, and tables as CSV and JSON, by file name."""
     files: dict[str, bytes] = {}
+    stems = unique_names(drawn, r"[^A-Za-z0-9._-]+", taken=made)
     for name, figure in drawn.items():
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-        files |= {f"{stem}.png": pictures[name], f"{stem}.svg": drawing.svg(figure)}
+        files |= {f"{stems[name]}.png": pictures[name], f"{stems[name]}.svg": drawing.svg(figure)}
     for name, table in made.items():
-        files |= {f"{name}.csv": table.as_csv(), f"{name}.json": table.as_json()}
+        if table.columns:
+            files |= {f"{name}.csv": table.as_csv(), f"{name}.json": table.as_json()}
     return files
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.reporting.evidence import Evidence
+from toolkit.reporting.listening import Example
+from toolkit.reporting.trust import Check
 from toolkit.reporting.verdicts import headline, status
-from toolkit.reporting.view import ClassView, Overview, Region
+from toolkit.reporting.view import ClassView, Fault, Overview, Region
 from toolkit.reporting.wording import Estimate
 
 Cell = str | int | float | bool
@@ -42,7 +44,9 @@ class Table:
         return json.dumps(records, ensure_ascii=False, indent=1).encode()
 
 
-def of_run(overview: Overview, classes: Sequence[ClassView], evidence: Sequence[Evidence]) -> dict[str, Table]:
+def of_run(
+    overview: Overview, classes: Sequence[ClassView], evidence: Sequence[Evidence], checks: Sequence[Check]
+) -> dict[str, Table]:
     """Return the tables of the index by name."""
     return {
         "verdicts": _table(_verdict(each) for each in evidence),
@@ -85,11 +89,13 @@ def of_run(overview: Overview, classes: Sequence[ClassView], evidence: Sequence[
         "confusion": _table(
             {
                 "representation": score.representation,
+                "fold": fold.fold,
                 "class": true,
                 "called": called,
-                "clips": int(score.confusion[row, column]),
+                "clips": int(score.fold_confusion[place, row, column]),
             }
             for score in overview.scores
+            for place, fold in enumerate(score.folds)
             for row, true in enumerate(score.class_names)
             for column, called in enumerate(score.class_names)
         ),
@@ -110,11 +116,22 @@ def of_run(overview: Overview, classes: Sequence[ClassView], evidence: Sequence[
             for score in overview.scores
             for network in score.training
         ),
-        "faults": _table({"subject": fault.subject, "reason": fault.reason} for fault in overview.faults),
+        "trust": _table(
+            {
+                "question": check.question,
+                "representation": check.representation,
+                "state": check.state,
+                "answer": check.answer,
+            }
+            for check in checks
+        ),
+        "faults": _faults(overview.faults),
+        "notes": _faults(overview.notes),
+        "settings": _table({"setting": name, "value": value} for name, value in overview.parameters),
     }
 
 
-def of_class(page: ClassView, evidence: Sequence[Evidence]) -> dict[str, Table]:
+def of_class(page: ClassView, evidence: Sequence[Evidence], examples: Sequence[Example]) -> dict[str, Table]:
     """Return the tables of a class by name."""
     return {
         "verdicts": _table(_verdict(each) for each in evidence),
@@ -172,7 +189,30 @@ def of_class(page: ClassView, evidence: Sequence[Evidence]) -> dict[str, Table]:
             for comparison in each.comparisons
             for band, ratio in zip(each.bands, comparison.ratios, strict=True)
         ),
-        "faults": _table({"subject": fault.subject, "reason": fault.reason} for fault in page.faults),
+        "agreement": _table(row for each in evidence for row in _agreement(each)),
+        "third_octaves": _table(row for each in evidence for row in _third_octaves(each)),
+        "in_time": _table(row for each in evidence for row in _in_time(each)),
+        "examples": _table(
+            {
+                "representation": example.cut.representation,
+                "composite": example.cut.composite,
+                "clip": example.cut.clip,
+                "fold": example.cut.fold,
+                "recordings": example.n_alike,
+                "target": example.cut.target,
+                "kept_share_of_cells": example.cut.kept_share_of_cells,
+                "kept_share_of_relevance": example.cut.kept_share_of_relevance,
+                "version": heard.version,
+                "called": heard.called,
+                "probability": heard.probability,
+                "gain_db": heard.gain_db,
+                "error": example.cut.error,
+                "attribution": example.cut.attribution,
+            }
+            for example in examples
+            for heard in example.cut.versions
+        ),
+        "faults": _faults(page.faults),
     }
 
 
@@ -220,7 +260,7 @@ def _bands(evidence: Evidence) -> Iterable[dict[str, Cell]]:
 
 def _bins(evidence: Evidence) -> Iterable[dict[str, Cell]]:
     for number, hz in enumerate(evidence.frequency):
-        row: dict[str, Cell] = {**_maker(evidence), "frequency_hz": float(hz)}
+        row: dict[str, Cell] = {**_maker(evidence), _hertz(evidence.is_nominal): float(hz)}
         for name, contrast in evidence.contrasts.items():
             row |= {
                 **_estimate(f"{name}_ratio", Estimate(*contrast.bin_ratio[:, number].tolist())),
@@ -232,9 +272,57 @@ def _bins(evidence: Evidence) -> Iterable[dict[str, Cell]]:
 
 def _map(region: Region, cells: np.ndarray) -> Table:
     """Return a map with a row for every bin and a column for every frame, to six digits."""
-    columns = ("frequency_hz", *(f"{s:.6g} s" for s in region.time))
+    columns = (_hertz(region.is_nominal), *(f"{s:.6g} s" for s in region.time))
     rows = zip(region.frequency.tolist(), cells.tolist(), strict=True)
     return Table(columns, tuple((hz, *(float(f"{cell:.6g}") for cell in row)) for hz, row in rows))
+
+
+def _agreement(evidence: Evidence) -> Iterable[dict[str, Cell]]:
+    compared: list[tuple[str, Estimate, float]] = [
+        *((each.composite, each.correlation, each.map_correlation) for each in evidence.composites),
+        *((f"seed {each.seed}", each.correlation, each.map_correlation) for each in evidence.seeds),
+    ]
+    if evidence.in_both is not None:
+        compared.insert(0, ("mel against cqt", evidence.in_both.correlation, math.nan))
+    for name, correlation, of_maps in compared:
+        found = {"compared_with": name, **_estimate("correlation", correlation), "map_correlation": of_maps}
+        yield {**_maker(evidence), **found}
+
+
+def _third_octaves(evidence: Evidence) -> Iterable[dict[str, Cell]]:
+    both = evidence.in_both
+    # The same for all representations: told once.
+    if both is None or evidence.representation != both.representations[0]:
+        return
+    for number, hz in enumerate(both.frequency.tolist()):
+        ratios = zip(both.representations, both.ratio[:, number].tolist(), strict=True)
+        yield {
+            "composite": evidence.composite,
+            _hertz(evidence.is_nominal): hz,
+            **{f"ratio_{name}": ratio for name, ratio in ratios},
+        }
+
+
+def _in_time(evidence: Evidence) -> Iterable[dict[str, Cell]]:
+    known = evidence.in_time
+    for row, band in enumerate(evidence.bands):
+        for column, s in enumerate(known.time_s.tolist()):
+            yield {
+                **_maker(evidence),
+                "band": band.band,
+                "time_s": s,
+                "ratio": float(known.ratio[row, column]),
+                "is_tested": bool(known.is_tested[row, column]),
+                "is_certain": bool(known.is_certain[row, column]),
+            }
+
+
+def _faults(faults: Iterable[Fault]) -> Table:
+    return Table(("subject", "reason"), tuple((fault.subject, fault.reason) for fault in faults))
+
+
+def _hertz(is_nominal: bool) -> str:
+    return "nominal_frequency_hz" if is_nominal else "frequency_hz"
 
 
 def _maker(evidence: Evidence) -> dict[str, Cell]:
@@ -252,7 +340,7 @@ def _table(rows: Iterable[Mapping[str, Cell]]) -> Table:
 
 
 def _in_csv(cell: Cell) -> Cell:
-    if isinstance(cell, float) and math.isnan(cell):
+    if isinstance(cell, float) and not math.isfinite(cell):
         return ""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 

@@ -10,9 +10,9 @@ from toolkit.reporting.view import ClassView, Overview, Region, Score
 from toolkit.reporting.wording import interval, listed, number, percent, words
 
 State = Literal["yes", "partly", "no", "unknown"]
-_MOST_OFF = 0.1
-"""How far from 1 the sum of relevance over the logit may lie for maps to add up."""
-_MOST_IN_PADDING = 0.05
+_MOST_OFF, _MOST_OFF_PARTLY = 0.1, 0.5
+"""How far from 1 the sum of relevance over the logit may lie, median over classes, for maps to add up."""
+_MOST_IN_PADDING, _MOST_IN_PADDING_PARTLY = 0.05, 0.25
 _AGREE, _AGREE_PARTLY = 0.5, 0.2
 """Median correlation of one fold's map with that of the others."""
 
@@ -21,6 +21,7 @@ _AGREE, _AGREE_PARTLY = 0.5, 0.2
 class Check:
     """One question about one representation."""
 
+    short: str
     question: str
     representation: str
     state: State
@@ -39,10 +40,17 @@ def checks(overview: Overview, classes: Sequence[ClassView], composite: str) -> 
             if (region.representation, region.composite) == (name, composite)
         }
         found += [
-            Check("Do the networks classify?", name, *_classify(score)),
-            Check("Do maps add up to what they explain?", name, *_conserved([*regions.values()])),
-            Check("Does relevance stay off padding?", name, *_padding(regions)),
-            Check("Do networks of other folds look at the same?", name, *_stable([*regions.values()])),
+            Check("classify", "Do the networks classify?", name, *_classify(score)),
+            Check(
+                "maps add up", "Do maps add up to what they explain?", name, *_conserved([*regions.values()])
+            ),
+            Check("off padding", "Does relevance stay off padding?", name, *_padding(regions)),
+            Check(
+                "folds agree",
+                "Do networks of other folds look at the same?",
+                name,
+                *_stable([*regions.values()]),
+            ),
         ]
     return tuple(found)
 
@@ -71,9 +79,13 @@ def _conserved(regions: Sequence[Region]) -> tuple[State, str]:
     ratios = ratios[np.isfinite(ratios)]
     if not ratios.size:
         return "unknown", "no class has a map"
-    off = np.abs(ratios - 1).max()
-    told = f"sum of relevance over logit {number(ratios.min())} to {number(ratios.max())} (medians of classes)"
-    return ("yes" if off <= _MOST_OFF else "partly"), told
+    off, middle = np.abs(ratios - 1), float(np.median(ratios))
+    told = (
+        f"sum of relevance over logit, where 1 is all: median of classes {number(middle)}, from "
+        f"{number(ratios.min())} to {number(ratios.max())}; off by {number(_MOST_OFF, 1)} at most in "
+        f"{(off <= _MOST_OFF).sum()} of {len(ratios)}; biases take or give the rest"
+    )
+    return _state(float(np.median(off)), _MOST_OFF, _MOST_OFF_PARTLY), told
 
 
 def _padding(regions: dict[str, Region]) -> tuple[State, str]:
@@ -82,7 +94,7 @@ def _padding(regions: dict[str, Region]) -> tuple[State, str]:
         return "unknown", "no class has a map"
     most = max(shares, key=lambda name: shares[name])
     told = f"at most {percent(shares[most])} of it lies there ({words(most)})"
-    return ("yes" if shares[most] <= _MOST_IN_PADDING else "partly"), told
+    return _state(shares[most], _MOST_IN_PADDING, _MOST_IN_PADDING_PARTLY), told
 
 
 def _stable(regions: Sequence[Region]) -> tuple[State, str]:
@@ -91,5 +103,10 @@ def _stable(regions: Sequence[Region]) -> tuple[State, str]:
     if not found.size:
         return "unknown", "only one fold has maps"
     middle = float(np.median(found))
-    state: State = "yes" if middle >= _AGREE else "partly" if middle >= _AGREE_PARTLY else "no"
-    return state, f"correlation of one fold's mean map with the others': median {number(middle)}"
+    return _state(
+        -middle, -_AGREE, -_AGREE_PARTLY
+    ), f"correlation of one fold's mean map with the others': median {number(middle)}"
+
+
+def _state(value: float, most: float, most_partly: float) -> State:
+    return "yes" if value <= most else "partly" if value <= most_partly else "no"

@@ -6,7 +6,7 @@ sentence here tells a boundary. What is named is true of recordings like these, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,13 +105,18 @@ def headline(evidence: Evidence) -> str:
     if kind == "nothing":
         return _unnamed(evidence)
     # What is particular to the class comes first; what every class has, only where there is nothing else.
-    found = [
-        f"{'more' if side > 0 else 'less'} in {bands}{', as in every class' if is_common else ''}"
+    found = {
+        (side, is_common): bands
         for is_common in (False, True)
         for side in (1, -1)
         if (bands := _named_briefly(evidence, side, is_common=is_common))
-    ]
-    return found[0]
+    }
+    (side, is_common), bands = next(iter(found.items()))
+    first = (
+        f"{'more' if side > 0 else 'less'} in {_with_ratios(bands)}{', as in every class' if is_common else ''}"
+    )
+    less = found.get((-1, is_common), {})
+    return f"{first}; less in {plural(len(less), 'band')}" if side > 0 and less else first
 
 
 def _unnamed(evidence: Evidence) -> str:
@@ -123,18 +128,24 @@ def _unnamed(evidence: Evidence) -> str:
     return f"not told from {with_what}"
 
 
-def _named_briefly(evidence: Evidence, side: int, *, is_common: bool) -> str:
-    """Return the bands on one side with their ratios: '1-2 kHz (1.9 x input, 2.2 x other classes)'."""
+def _named_briefly(evidence: Evidence, side: int, *, is_common: bool) -> dict[str, list[str]]:
+    """Return the bands on one side with their ratios: '1.9 x input', '2.2 x other classes'."""
     ratios: dict[str, list[str]] = {band.band: [] for band in evidence.input.bands}
     for contrast in evidence.contrasts.values():
         for band in contrast.named(side):
             if band.is_common == is_common:
                 ratios[band.band].append(f"{times(band.ratio.value)} x {COMPARED_WITH[contrast.name]}")
-    return ", ".join(f"{band} ({', '.join(found)})" for band, found in ratios.items() if found)
+    return {band: found for band, found in ratios.items() if found}
+
+
+def _with_ratios(bands: Mapping[str, Sequence[str]]) -> str:
+    """Return bands in words: '1-2 kHz (1.9 x input, 2.2 x other classes)'."""
+    return ", ".join(f"{band} ({', '.join(found)})" for band, found in bands.items())
 
 
 def _n_recordings(evidence: Evidence) -> int:
-    return max(contrast.n_recordings for contrast in evidence.contrasts.values())
+    """Return how many recordings the contrast has that has the fewest."""
+    return min(contrast.n_recordings for contrast in evidence.contrasts.values() if contrast.is_kept)
 
 
 def _on_networks(evidence: Evidence) -> list[str]:

@@ -4,7 +4,7 @@ Shares and rates are in [0, 1]; NaN where there is no value. ``Page`` objects ar
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from toolkit.errors import StoreError
 from toolkit.reporting.wording import REPRESENTATION_NAMES, Estimate, maps_name, marked, plain
 from toolkit.store.read import attributes, class_names, read_whole, section
-from toolkit.store.schema import CORRECT, LEFT_OUT, OK
+from toolkit.store.schema import CORRECT, LEFT_OUT, MAPS, OK
 
 SOURCE_NAMES = {
     "synthetic": "synthetic urban corpus",
@@ -102,6 +102,11 @@ class ClassScore:
     confused_with: tuple[tuple[str, int], ...]
     """Other classes that its clips were called, with clips, most first."""
 
+    @property
+    def n_clips(self) -> int:
+        """Clips of the class that were classified."""
+        return sum(fold.n_clips for fold in self.folds)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -165,6 +170,14 @@ class Score:
     training: tuple[Training, ...]
 
     @property
+    def worst_confusion(self) -> tuple[str, str, int] | None:
+        """The true class, the class named instead and the clips of the most frequent confusion."""
+        others = self.confusion * (1 - np.eye(len(self.confusion), dtype=int))
+        true, called = np.unravel_index(int(others.argmax()), others.shape)
+        n_clips = int(others[true, called])
+        return (self.class_names[true], self.class_names[called], n_clips) if n_clips else None
+
+    @property
     def chance_folds(self) -> tuple[int, ...]:
         """Folds whose network alone is not known to be better than chance."""
         return tuple(fold.fold for fold in self.folds if fold.is_chance)
@@ -217,6 +230,11 @@ class ClassView:
         return None
 
     @property
+    def is_classified(self) -> bool:
+        """Whether any of its clips has been classified."""
+        return any(score.n_clips for score in self.scores)
+
+    @property
     def correct(self) -> tuple[Region, ...]:
         """Regions of the correctly classified clips that have any."""
         return tuple(region for region in self.regions if region.outcome == CORRECT and region.n_clips)
@@ -235,6 +253,8 @@ class Overview:
     n_clips: int
     n_recordings: int
     n_left_out: int
+    n_usable: int
+    """Clips that were read."""
     scores: tuple[Score, ...]
     faults: tuple[Fault, ...]
     notes: tuple[Fault, ...]
@@ -274,6 +294,7 @@ def read_overview(store: Path) -> Overview:
         n_clips=len(clips["clip"]),
         n_recordings=_n_recordings(clips),
         n_left_out=int((clips["status"] == LEFT_OUT).sum()),
+        n_usable=int((clips["status"] == OK).sum()),
         scores=tuple(
             _score(store, group.split("/")[1]) for group in groups if group.startswith("performance/")
         ),
@@ -324,30 +345,57 @@ def statistics_groups(store: Path) -> list[str]:
     patterns = ("agreement/*/*", "agreement/*/*/*", "performance/*", "regions/*/*")
     found = [path for pattern in patterns for path in base.glob(f"{pattern}/class_name") if path.is_dir()]
     names = [path.parent.relative_to(base).as_posix() for path in found]
-    order = list(REPRESENTATION_NAMES)
-    return sorted(names, key=lambda name: (name.split("/")[0], name.split("/")[1] != order[0], name))
+    order = _order(store)
+    return sorted(names, key=lambda name: (name.split("/")[0], order(name.split("/")[1:])))
 
 
 def groups_in(store: Path, kind: str) -> list[tuple[str, str]]:
-    """Return the representations and composites that a store has groups of a kind of; mel before constant-Q."""
+    """Return the representations and composites that a store has groups of a kind of.
+
+    Mel comes before constant-Q; composites come as the run's settings name them.
+    """
     keys = [path.parent.parts[-2:] for path in store.glob(f"{kind}/*/*/zarr.json")]
-    order = [*REPRESENTATION_NAMES]
-    return sorted(((first, second) for first, second in keys), key=lambda key: (order.index(key[0]), key[1]))
+    return sorted(((first, second) for first, second in keys), key=_order(store))
+
+
+def _order(store: Path) -> Callable[[Sequence[str]], list[tuple[int, str]]]:
+    """Return what sorts names of representations and composites: as the run does, others by name at the end."""
+    explained = sorted((*store.glob(f"{MAPS}/*/*/zarr.json"), *store.glob("explanations/*/*/zarr.json")))
+    named = [section(attributes(path.parent), "explanation").get("composites", ()) for path in explained[:1]]
+    known = [*REPRESENTATION_NAMES, *(name for names in named for name in names)]
+    return lambda names: [(known.index(name) if name in known else len(known), name) for name in names]
 
 
 def page_files(class_names: Sequence[str]) -> dict[str, str]:
     """Return the file name of each class's page; names that would collide get a number."""
-    files: dict[str, str] = {}
-    taken = {"index"}
-    for name in class_names:
-        stem = re.sub(r"[^A-Za-z0-9_-]", "_", name) or "_"
+    stems = unique_names(class_names, r"[^A-Za-z0-9_-]", taken=("index",))
+    return {name: f"{stem}.html" for name, stem in stems.items()}
+
+
+def unique_names(names: Iterable[str], unfit: str, taken: Iterable[str]) -> dict[str, str]:
+    """Return a name for files by each name: what is unfit becomes '_', and what would collide gets a number.
+
+    Upper and lower case are one, as some file systems have it.
+
+    Parameters
+    ----------
+    names
+        Names.
+    unfit
+        Regular expression of what does not belong into the name of a file.
+    taken
+        Names that are not to be given.
+    """
+    found: dict[str, str] = {}
+    gone = {name.lower() for name in taken}
+    for name in names:
+        stem = unique = re.sub(unfit, "_", name) or "_"
         number = 2
-        unique = stem
-        while unique.lower() in taken:
+        while unique.lower() in gone:
             unique, number = f"{stem}_{number}", number + 1
-        taken.add(unique.lower())
-        files[name] = f"{unique}.html"
-    return files
+        gone.add(unique.lower())
+        found[name] = unique
+    return found
 
 
 _OF_REGION = (
@@ -551,7 +599,7 @@ def _signal(clips: Mapping[str, np.ndarray], about: Mapping[str, object]) -> Sig
 
 
 def _clip_faults(clips: Mapping[str, np.ndarray], mine: np.ndarray) -> tuple[Fault, ...]:
-    rows = np.flatnonzero(mine & (clips["status"] != OK))
+    rows = np.flatnonzero(mine & (clips["status"] == LEFT_OUT))
     return tuple(
         Fault(str(clips["path"][row]), str(clips["error"][row]).removeprefix(f"{clips['path'][row]}: "))
         for row in rows
@@ -563,22 +611,28 @@ def _n_recordings(clips: Mapping[str, np.ndarray]) -> int:
 
 
 def _parameters(store: Path, about: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Return what the results depend on, as names and values."""
-    sections: dict[str, Mapping[str, object]] = {"features": section(about, "features")}
+    """Return what the results depend on, as names and values; of groups that differ, the value of each."""
+    found: dict[str, dict[str, str]] = {}
+    for name, value in section(about, "features").items():
+        found[f"features.{name}"] = {"": plain(value)}
     for kind, pattern in (
         ("training", "training/*"),
         ("explanation", "relevance*/*/*"),
-        ("statistics", "statistics/*/*"),
+        ("statistics", "statistics/performance/*"),
+        ("statistics", "statistics/regions/*/*"),
     ):
         for path in sorted(store.glob(f"{pattern}/zarr.json")):
-            known = attributes(path.parent)
-            sections[kind] = section(known, kind) or sections.get(kind, {})
-            sections[""] = {"seed": known["seed"]} if "seed" in known else sections.get("", {})
-    return tuple(
-        (f"{kind}.{key}".lstrip("."), plain(value))
-        for kind, values in sorted(sections.items())
-        for key, value in sorted(values.items())
-    )
+            known, group = attributes(path.parent), path.parent.relative_to(store).as_posix()
+            for name, value in section(known, kind).items():
+                found.setdefault(f"{kind}.{name}", {})[group] = plain(value)
+            if "seed" in known:
+                found.setdefault("seed", {})[group] = plain(known["seed"])
+    rows: list[tuple[str, str]] = []
+    for name, by_group in sorted(found.items()):
+        is_one = len(set(by_group.values())) == 1
+        named = {"": next(iter(by_group.values()))} if is_one else by_group
+        rows += [(f"{name} {group}".rstrip(), value) for group, value in named.items()]
+    return tuple(rows)
 
 
 def _target(store: Path) -> str:

@@ -65,8 +65,8 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def times(ratio: float) -> str:
-    """Return a ratio: one decimal from 1 on, two below, none from 10 on; a dash where there is none."""
-    return number(ratio, 2 if ratio < 1 else 1 if ratio < 10 else 0)
+    """Return a ratio: two decimals below 1.5, where limits lie, then one, from 10 on none; or a dash."""
+    return number(ratio, 2 if ratio < 1.5 else 1 if ratio < 10 else 0)
 
 
 def p_number(p: float) -> str:

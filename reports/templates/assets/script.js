@@ -226,11 +226,36 @@
     for (let x = SIZE * (recorded / end); x < SIZE; x += 10) fill("#5b6470", 1, x, 0, 2, SIZE);
   }
 
+  // What the printed colour bar says is true of relevance alone: ratios get a scale of their own, laid over it.
+  function showScale({ view: { layer } }, { scale }) {
+    if (!scale) return;
+    const [kind, contrast] = layer.split(":");
+    scale.hidden = kind !== "contrast";
+    if (!scale.hidden) scale.querySelector(".name").textContent = `ratio to ${page.names[contrast]}`;
+  }
+
+  function madeScale([left, top, width, height]) {
+    const bar = element("canvas", { width: 1, height: 256 });
+    const context = bar.getContext("2d");
+    for (let y = 0; y < 256; y += 1) {
+      context.fillStyle = colour(1 - y / 127.5);
+      context.fillRect(0, y, 1, 1);
+    }
+    const ends = { top: 2 ** WIDEST, middle: 1, bottom: `1/${2 ** WIDEST}` };
+    const labels = Object.entries(ends).map(([name, text]) => element("span", { class: name }, String(text)));
+    const made = element("div", { class: "scale", hidden: "" }, bar, ...labels, element("span", { class: "name" }));
+    Object.assign(made.style, Object.fromEntries(
+      Object.entries({ left, top, width, height }).map(([name, share]) => [name, percent(share)]),
+    ));
+    return made;
+  }
+
   function paint(figure) {
     const isAsDrawn = Object.entries(AS_DRAWN).every(([key, value]) => figure.view[key] === value);
     for (const panel of figure.panels.filter(({ layer }) => layer === "relevance")) {
       panel.painted.hidden = isAsDrawn;
       if (!isAsDrawn) paintPanel(figure, panel);
+      showScale(figure, panel);
     }
     follow(figure);
   }
@@ -250,7 +275,8 @@
 
   function follow(figure) {
     figure.overlay.classList.toggle("pointing", cursor !== null);
-    figure.output.textContent = cursor ? reading(figure, cursor) : viewText(figure);
+    const said = [viewText(figure), cursor ? reading(figure, cursor) : ""];
+    figure.output.textContent = said.filter(Boolean).join(" ");
     if (!cursor) return;
     const [row, column] = cellAt(figure, cursor);
     for (const panel of figure.panels) {
@@ -328,7 +354,8 @@
     const node = element("div", { class: "panel" }, painted, across, upright, playhead);
     const [left, top, width, height] = panel.box.map(percent);
     Object.assign(node.style, { left, top, width, height });
-    return { ...panel, node, painted, across, upright, playhead };
+    const scale = panel.bar && madeScale(panel.bar);
+    return { ...panel, node, painted, across, upright, playhead, scale };
   }
 
   function explorable(node) {
@@ -339,7 +366,7 @@
     const overlay = element(
       "div",
       { class: "overlay", tabindex: 0, role: "application", "aria-label": label },
-      ...panels.map((panel) => panel.node),
+      ...panels.flatMap(({ node: each, scale }) => (scale ? [each, scale] : [each])),
     );
     const output = element("output", { class: "readout" });
     const plate = node.querySelector(".plate");
