@@ -181,7 +181,8 @@ def test_hover__reads_frequency_time_values_and_interval(page):
     )
     point_at(page, (1, 2))
     assert readout(page) == (
-        "250 Hz, 0.63 s: relevance −1.0 x 10⁻³; level −23 dB; 0.50 x input (0.25 to 1.00, in no certain cluster)"
+        "250 Hz, 0.63 s: relevance −1.0 x 10⁻³; level −23 dB; 0.50 x input "
+        "(0.25 to 1.00, in no certain cluster)"
     )
     point_at(page, (0, 15))
     assert readout(page).startswith("125 Hz, 3.88 s (padding): relevance 0.00 x 10⁻³;")
