@@ -57,6 +57,10 @@ simulate: $(READY)  ## Simulate false alarms, coverage and power of the statisti
 bench-statistics: $(READY)  ## Time the statistics of a made-up corpus as large as UrbanSound8K (OPTIONS="--times 10").
 	$(BIN)/python -m benchmarks.statistics $(OPTIONS)
 
+.PHONY: bench-reports
+bench-reports: $(READY)  ## Time the pages of a made-up corpus as large as UrbanSound8K (OPTIONS="--data").
+	$(BIN)/python -m benchmarks.reports $(OPTIONS)
+
 # Without torchvision, which zennit asks for and does not import here.
 $(PEERS_READY): requirements/peers.txt
 	rm -f $@

@@ -486,8 +486,12 @@ def test_other_seed__of_another_corpus_is_refused_by_name(base, copy):
     refused(base, other, r"other_seeds: .*elsewhere is not a run on the same clips")
 
 
+def test_other_seed__that_is_the_same_is_refused(base, copy):
+    refused(base, copy("elsewhere"), r"other_seeds: .*elsewhere has seed 0, as this run")
+
+
 def test_other_seed__with_other_bins_or_bands_is_refused_by_name(base, copy):
-    other = copy("elsewhere")
+    other = other_seed(copy("elsewhere"))
     for name in OF_MAPS:
         group = zarr.open_group(other / "store.zarr" / "statistics" / "regions" / name, mode="r+")
         group["band"][0:1] = np.array(["0-100 Hz"], dtype=object)

@@ -201,7 +201,7 @@ def _others(run: Run, name: str) -> list[Path]:
     Raises
     ------
     ConfigError
-        One has no figures, is not on the same corpus, or has other bins or bands.
+        One has no figures, is not on the same corpus, has the same seed, or other bins or bands.
     """
     stores = []
     axes = read_whole(run.store, f"{MAPS}/{name}", ("frequency",))
@@ -216,6 +216,12 @@ def _others(run: Run, name: str) -> list[Path]:
         clips = [read_whole(each, "clips", ("clip",))["clip"].tolist() for each in (run.store, store)]
         if clips[0] != clips[1]:
             raise ConfigError(f"statistics.other_seeds: {folder} is not a run on the same clips as this one")
+        seed = attributes(group)["seed"]
+        if seed == run.settings.seed:
+            raise ConfigError(
+                f"statistics.other_seeds: {folder} has seed {seed}, as this run: the same networks agree with "
+                "themselves; train one with another `--seed`"
+            )
         theirs = read_whole(store, f"statistics/{REGIONS}/{name}", ("frequency", "band"))
         if not np.array_equal(theirs["frequency"], axes["frequency"]) or theirs["band"].tolist() != bands:
             raise ConfigError(f"statistics.other_seeds: {folder} has other frequency bins or bands than this")
