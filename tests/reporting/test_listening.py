@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 
 from tests.reporting.stores import CLASSES, CUTS_ABOUT, SOUND_HZ, cuts
 from tests.reporting.test_clip import LABELS, NAMES, Corpus, page_of
+from toolkit.pipeline.clip_page import remove_silenced, write_pages
 from toolkit.reporting import listening
 from toolkit.reporting.listening import Heard, read_cuts, read_examples
 from toolkit.store import write
@@ -94,6 +96,18 @@ def test_page_of_a_clip__has_players_beside_the_map_that_cut_it(corpus):
 def test_page_of_a_clip__does_without_what_was_not_evaluated(corpus):
     assert read_cuts(corpus.store, NAMES[0]) == {}
     assert "<audio" not in page_of(corpus)
+
+
+def test_pages_of_clips__go_when_their_sounds_do_and_only_then(corpus):
+    listen(corpus)
+    heard, silent = (corpus.run.reports / "clips" / f"{name}.html" for name in ("7-0_wav", "7-1_wav"))
+    write_pages(corpus.run, [NAMES[0]], "test")
+    silent.write_text("no sound", encoding="utf-8")
+    assert remove_silenced(corpus.run) == []
+    shutil.rmtree(corpus.store / GROUP)
+    listen(corpus, keeps_sound=False)
+    assert remove_silenced(corpus.run) == [heard]
+    assert [path.exists() for path in (heard, silent)] == [False, True]
 
 
 def test_sound_address__is_the_same_for_the_same_samples():

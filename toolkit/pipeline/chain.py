@@ -92,9 +92,12 @@ def carry_out(request: Request, emit: Emit) -> Outcome:
     Raises
     ------
     ToolkitError
-        The lock is held, an input cannot be used, or a result fails its check. What was finished is kept.
+        There is no run, the lock is held, an input cannot be used, or a result fails its check. What was
+        finished is kept.
     """
     run = request.run
+    if not run.folder.exists() and features.NAME not in request.stages:
+        run.check_exists()
     run_id = lock.new_run_id()
     started = _now()
     records: list[dict[str, object]] = []

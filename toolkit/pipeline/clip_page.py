@@ -23,10 +23,11 @@ from toolkit.pipeline.stages import evaluate, train
 from toolkit.pipeline.summing import AXES, RECORDINGS, REGIONS, bands_of
 from toolkit.reporting import clip as pages
 from toolkit.reporting.drawing import Drawing
+from toolkit.reporting.listening import read_cuts
 from toolkit.reporting.view import groups_in
 from toolkit.statistics import profiles
 from toolkit.statistics.ensemble import probabilities
-from toolkit.store.read import attributes, holds, read_rows, read_whole
+from toolkit.store.read import attributes, holds, read_rows, read_whole, section
 from toolkit.store.schema import BY_TARGET, LEFT_OUT, MAPS
 
 FOLDER = "clips"
@@ -55,7 +56,7 @@ def find(run: Run, asked: Sequence[str]) -> dict[int, Path]:
     run
         Whose clips they are.
     asked
-        Names of clips or their paths in the catalogue; folders and extension may be left out.
+        Names of clips or paths that end as in the catalogue; folders and extension may be left out.
 
     Raises
     ------
@@ -77,13 +78,22 @@ def find(run: Run, asked: Sequence[str]) -> dict[int, Path]:
 
 
 def rows_of(names: Sequence[str], paths: Sequence[str], asked: str) -> list[int]:
-    """Return the rows of the clips that ``asked`` fits most exactly: their names, paths, or parts of them."""
+    """Return the rows of the clips that ``asked`` fits most exactly: their names, paths, or parts of these.
+
+    A path may leave out folders of the one in the catalogue, or hold more.
+    """
     files = [PurePosixPath(name).name for name in names]
-    for forms in (names, paths, [*map(_stem, names)], files, [*map(_stem, files)]):
+    ends = [asked if _ends_alike(path, asked) else None for path in paths]
+    for forms in (names, paths, [*map(_stem, names)], files, [*map(_stem, files)], ends):
         rows = [row for row, form in enumerate(forms) if form == asked]
         if rows:
             return rows
     return []
+
+
+def _ends_alike(path: str, asked: str) -> bool:
+    """Tell whether one of two paths is the end of the other."""
+    return f"/{path}".endswith(f"/{asked}") or f"/{asked}".endswith(f"/{path}")
 
 
 def write_pages(run: Run, asked: Sequence[str], command: str) -> tuple[Path, ...]:
@@ -101,6 +111,25 @@ def write_pages(run: Run, asked: Sequence[str], command: str) -> tuple[Path, ...
         for row, path in found.items():
             write_bytes(path, pages.render(run.store, row, maps_of(run, row)).encode())
     return tuple(found.values())
+
+
+def remove_silenced(run: Run) -> list[Path]:
+    """Remove pages that hold sounds which the store no longer keeps, and return them: each hands them on."""
+    held = [
+        path for path in sorted((run.reports / FOLDER).glob("*.html")) if b"data:audio/" in path.read_bytes()
+    ]
+    if not held:
+        return []
+    names = read_whole(run.store, "clips", ("clip",))["clip"].tolist()
+    clip_of = {pages.file_of(name): name for name in names}
+    silenced = [path for path in held if not _is_heard(run.store, clip_of.get(path.name))]
+    for path in silenced:
+        path.unlink()
+    return silenced
+
+
+def _is_heard(store: Path, clip: str | None) -> bool:
+    return clip is not None and any(cut.can_be_heard for cut in read_cuts(store, clip).values())
 
 
 def maps_of(run: Run, row: int) -> list[pages.Map]:
@@ -126,7 +155,8 @@ def _which(names: Sequence[str], asked: str, rows: Sequence[int]) -> str:
         more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
         listed = ", ".join(names[row] for row in rows[:_MOST_NAMED])
         return f"may be any of {len(rows)} clips: {listed}{more}; give the whole name of one"
-    near = difflib.get_close_matches(asked, names, _MOST_NAMED) or names[:_MOST_NAMED]
+    begin = [name for name in names if asked and name.startswith(asked)][:_MOST_NAMED]
+    near = begin or difflib.get_close_matches(asked, names, _MOST_NAMED) or names[:_MOST_NAMED]
     return f"none of the {len(names):,} clips of this run; there are, for instance: {', '.join(near)}"
 
 
@@ -211,6 +241,7 @@ def _map(run: Run, row: int, key: tuple[str, str], heard: _Heard) -> pages.Map:
         bands=tuple(band.name for band in bands),
         share=profiles.share_by_bin(np.maximum(found["relevance"], 0), heard.valid)[0] @ bins.T,
         input_share=profiles.share_by_bin(heard.inputs, heard.valid)[0] @ bins.T,
+        floor=_share_floor(run, name) * bins.mean(axis=1),
         by_target=_by_target(run.store, name, row) @ bins.T,
         others=_others(run.store, name, row, int(found["target"][0])) @ bins.T,
     )
@@ -223,6 +254,13 @@ def _bands(run: Run, key: tuple[str, str], axes: Mapping[str, np.ndarray]) -> di
         return bands_of(run, key[0], axes)
     known = read_whole(run.store, group, ("band", "band_low", "band_high"))
     return bins_by_band([Band(*each) for each in zip(*known.values(), strict=True)], axes["frequency"])
+
+
+def _share_floor(run: Run, name: str) -> float:
+    """Return what is added to shares before ratios, in units of an even spread; as in the statistics."""
+    group = f"statistics/{REGIONS}/{name}"
+    known = section(attributes(run.store / group), "statistics") if holds(run.store, group) else {}
+    return float(known.get("share_floor", run.settings.statistics.share_floor))
 
 
 def _by_target(store: Path, name: str, row: int) -> np.ndarray:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from toolkit.corpus.catalogue import NOTE
+from toolkit.pipeline import clip_page
 from toolkit.pipeline.events import Trouble
 from toolkit.pipeline.files import digest_bytes, digest_of, write_bytes
 from toolkit.pipeline.markers import Marker, Unit
@@ -42,10 +44,13 @@ class Written:
     """The page, and tables and figures as files."""
 
 
-def prepare(run: Run, _tools: Tools) -> None:
-    """Remove pages of classes that are gone, and examples to be heard that other maps were cut by."""
+def prepare(run: Run, tools: Tools) -> None:
+    """Remove pages of classes that are gone, and what can be heard but should not be any more."""
     evaluate.remove_old(run)
     if run.store.exists():
+        for path in clip_page.remove_silenced(run):
+            reason = "removed: it held sounds that are no longer kept; `toolkit report --clip` makes it without"
+            tools.emit(Trouble(f"{clip_page.FOLDER}/{path.name}", reason, NOTE))
         known, markers = render.pages(run.store), run.markers(NAME)
         # What this stage did not write, it does not remove.
         for file in (path.name for path in run.reports.glob("*.html")):
