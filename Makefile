@@ -39,7 +39,7 @@ run: $(READY)  ## Run the whole chain on the synthetic corpus, into runs/default
 
 .PHONY: test
 test: $(READY)  ## Run the tests, files side by side (TESTS="-m slow" for the long ones; WORKERS=0: one by one).
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: bench-features
 bench-features: $(READY)  ## Time spectrograms against librosa (CLIPS=FOLDER for real ones).

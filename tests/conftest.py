@@ -1,7 +1,9 @@
 """What several tests share: a tiny corpus of tones and noises, one finished run on it, and the command line."""
 
 import csv
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,11 +65,24 @@ def write_table(root: Path, rows: list[dict[str, object]], header: list[str] | N
         writer.writerows(rows)
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one of the test processes makes and all of them use; it may not be changed."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder.with_suffix(".done")
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("corpus") / "tiny"
-    write_corpus(root)
-    return root
+    return made_once(tmp_path_factory, "corpus", lambda folder: write_corpus(folder / "tiny")) / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +108,11 @@ def toolkit(tmp_path_factory) -> Toolkit:
 def finished(tiny_corpus, toolkit, tmp_path_factory) -> Path:
     """One complete run on the tiny corpus. Tests copy it before they change anything."""
     pytest.importorskip("tensorflow", reason="needs TensorFlow 2.14 (Python 3.11, extra 'train')")
-    out = tmp_path_factory.mktemp("runs") / "finished"
-    done = toolkit("run-all", "--dataset", tiny_corpus, "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out
+
+    def make(folder: Path) -> None:
+        done = toolkit("run-all", "--dataset", tiny_corpus, "--out", folder / "finished")
+        assert done.returncode == 0, done.stderr
+
+    # Every process has its own: commands on a run hold its lock.
+    made = made_once(tmp_path_factory, "runs", make) / "finished"
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp("runs") / "finished"))

@@ -1,5 +1,6 @@
 """One browser for all tests here, and pages to open. A new kind of page: a line in ``pages.write_pages``."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 from tests.browser.pages import write_pages
 from tests.browser.visits import PROGRAMS, Look, Visit, find_chromium, visit
+from tests.conftest import made_once
 
 
 @pytest.fixture(scope="package")
@@ -36,7 +38,14 @@ def _do_without(reason: str) -> NoReturn:
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory) -> dict[str, Path]:
     """Files of the made-up pages, by kind: 'index', 'class', 'recording'."""
-    return write_pages(tmp_path_factory.mktemp("pages"))
+    known = "pages.json"
+
+    def make(folder: Path) -> None:
+        made = {kind: str(path) for kind, path in write_pages(folder).items()}
+        (folder / known).write_text(json.dumps(made), encoding="utf-8")
+
+    folder = made_once(tmp_path_factory, "pages", make)
+    return {kind: Path(path) for kind, path in json.loads((folder / known).read_text(encoding="utf-8")).items()}
 
 
 @pytest.fixture
