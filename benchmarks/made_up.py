@@ -53,14 +53,11 @@ def make_store(run: Run, layout: Layout) -> None:
     }
     with write.new_store(run.store, about) as store:
         write.write_group(store, "clips", clips)
+        nothing = np.array([], dtype=object)
+        write.write_group(store, "problems", dict.fromkeys(("subject", "reason", "severity"), nothing))
         rng = np.random.default_rng(0)
         for representation in run.settings.representations:
-            networks = {
-                "fold": np.unique(layout.fold).astype(np.int64),
-                "n_training_clips": np.full(
-                    len(np.unique(layout.fold)), int(layout.size.sum() * 0.8), np.int64
-                ),
-            }
+            networks = _networks(layout)
             write.write_group(store, f"training/{representation}", networks)
             known = {
                 axis.name: getattr(axes(representation, run.settings.features), axis.name)
@@ -75,6 +72,24 @@ def make_store(run: Run, layout: Layout) -> None:
                 _fill(store, where, without_time, _shares(rng, layout), clips)
 
 
+def _networks(layout: Layout) -> dict[str, np.ndarray]:
+    folds = np.unique(layout.fold).astype(np.int64)
+    n = len(folds)
+    return {
+        "fold": folds,
+        "epoch": np.array([1]),
+        **{
+            name: np.full((n, 1), 0.5)
+            for name in ("loss", "accuracy", "validation_loss", "validation_accuracy")
+        },
+        "n_training_clips": np.full(n, int(layout.size.sum() * 0.8), np.int64),
+        "n_validation_clips": np.full(n, int(layout.size.sum() * 0.1), np.int64),
+        "n_later_clips": np.zeros(n, np.int64),
+        "best_epoch": np.ones(n, np.int64),
+        "export_difference": np.zeros(n),
+    }
+
+
 def _clips(layout: Layout) -> dict[str, np.ndarray]:
     recording = np.repeat(np.arange(len(layout.size)), layout.size)
     n = len(recording)
@@ -87,6 +102,10 @@ def _clips(layout: Layout) -> dict[str, np.ndarray]:
         "recording": np.array([f"{number:06d}" for number in recording], dtype=object),
         "salience": 1 + np.arange(n, dtype=np.int64) % 2,
         "status": np.full(n, OK, dtype=object),
+        "error": np.full(n, "", dtype=object),
+        "path": np.array([f"{number:06d}.wav" for number in range(n)], dtype=object),
+        "native_rate_hz": np.full(n, 44_100, np.int64),
+        "clipped_share": np.zeros(n, np.float32),
         "valid_duration_s": np.where(np.arange(n) % 5 == 0, 2.0, 4.0),
     }
 

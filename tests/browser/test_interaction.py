@@ -250,7 +250,7 @@ def test_fold__is_painted_with_the_colours_of_the_figure(page):
     assert canvas.is_visible()
     np.testing.assert_array_equal(pixel(page, PEAK), drawn(-1))
     np.testing.assert_allclose(pixel(page, (1, 2)), drawn(0.25), atol=STEP)
-    assert readout(page) == "Shown: fold 10 with 5 recordings."
+    assert readout(page) == "Shown: relevance of fold 10 with 5 recordings, all else of all folds."
     point_at(page, PEAK)
     assert "relevance −4.0 x 10⁻³ in fold 10" in readout(page)
     page.get_by_label("Fold").select_option("all")
@@ -291,7 +291,9 @@ def test_scale__of_ratios_covers_the_colour_bar_of_relevance(page):
     )
     np.testing.assert_allclose(colours, [drawn(1), drawn(0), drawn(-1)], atol=STEP)
     point_at(page, PEAK)
-    assert readout(page).startswith("Shown: ratio to input, from 1/4 (blue) to 4 (red). 2 kHz, 2.38 s: ")
+    assert readout(page).startswith(
+        "Shown: ratio to input (all folds), from 1/4 (blue) to 4 (red). 2 kHz, 2.38 s: "
+    )
     page.get_by_label("Layer").select_option("certain:input")
     assert not scale.is_visible()
 
@@ -408,7 +410,8 @@ def test_players__take_turns_and_go_on_where_the_other_stood(page):
     wait_until_at(page, 1, 0)
     (first_is_paused, first_s), (second_is_paused, second_s) = state(page)
     assert (first_is_paused, second_is_paused) == (True, False)
-    assert second_s >= first_s >= 1
+    assert first_s >= 1
+    assert second_s >= first_s - 0.01  # media clocks are told in steps
 
 
 def test_players__move_a_line_over_the_map(page):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.pages import SHOWN
 
-LEAVES = "main :is(h1, h2, h3, p, li, th, td, dt, figcaption, caption, summary)"
+LEAVES = "main :is(h1, h2, h3, p, li, th, td, dt, figcaption, caption, summary, pre)"
 
 
 def letters(text: str) -> str:

@@ -79,12 +79,14 @@ def test_compare__finds_what_was_changed(copy, toolkit, tmp_path):
     ("words", "message"),
     [
         (["nowhere"], "nowhere: holds no run; give the folder of one, which `toolkit run-all` makes"),
+        (["{finished}"], "are one run: give two"),
         (["{run}", "-o", "{folder}"], "is no file; give the name of one"),
         (["{run}", "-o", "/proc/nothing/page.html"], "-o /proc/nothing/page.html: cannot be written"),
     ],
 )
 def test_compare__refuses_what_it_cannot_use(finished, toolkit, tmp_path, words, message):
-    given = [word.format(run=finished, folder=tmp_path) for word in words]
+    other = shutil.copytree(finished, tmp_path / "other")
+    given = [word.format(finished=finished, run=other, folder=tmp_path) for word in words]
     done = toolkit("compare", finished, *given)
     assert done.returncode == 4
     assert message in done.stderr

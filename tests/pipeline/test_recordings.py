@@ -133,7 +133,10 @@ def test_explain__relevance_for_a_tone_lies_where_the_tone_is(explained, run):
     found = group(results(run, "a__b_whistle___more")[1], "mel", "lrp.epsilon")
     by_bin = np.abs(found["mean_relevance"][0]).sum("time")
     assert abs(float(by_bin.idxmax()) - 3000) < 150
-    assert float(found["band_energy_share"].sel(band="2-4 kHz")[0]) > 0.9
+    # Networks see levels in dB: of that, a tone in faint noise takes a little more than its share of bins.
+    inside = (found["frequency"] >= 2000) & (found["frequency"] < 4000)
+    share = float(found["band_input_share"].sel(band="2-4 kHz")[0])
+    assert float(inside.mean()) < share < float(found["band_share"].sel(band="2-4 kHz")[0])
 
 
 def test_explain__page_says_what_the_arrays_say(explained, run):

@@ -425,6 +425,21 @@ def test_rows__of_a_path_with_several_windows_are_all_of_them():
     assert clip_page.rows_of(names, ["long.wav"] * 3, "long.wav@0") == [2]
 
 
+@pytest.mark.parametrize("asked", ["fold1/7-1.wav", "/data/audio/fold1/7-1.wav", "./audio/fold1/7-1.wav"])
+def test_rows_of__takes_paths_that_hold_less_or_more_than_the_catalogues(asked):
+    paths = [f"audio/fold1/{name}" for name in NAMES]
+    assert clip_page.rows_of(["a", "b", "c", "d", "e", "f"], paths, asked) == [1]
+    assert clip_page.rows_of(["a", "b", "c", "d", "e", "f"], paths, "1/7-1.wav") == []
+    assert clip_page.rows_of(["a", "b", "c", "d", "e", "f"], paths, "") == []
+
+
+def test_find__names_clips_that_begin_so_first(plain):
+    with pytest.raises(
+        ConfigError, match=r"none of the 6 clips .* for instance: 7-0\.wav, 7-1\.wav, 7-2\.wav$"
+    ):
+        clip_page.find(plain.run, ["7-"])
+
+
 def test_find__tells_what_is_wrong_with_every_name_at_once(corpus):
     corpus.clips["path"][:3] = "audio/7.wav"
     corpus.clips["status"][5], corpus.clips["error"][5] = "left out", "lost/8-0.wav: is empty"

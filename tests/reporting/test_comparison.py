@@ -354,7 +354,8 @@ def test_names__are_as_long_as_they_must_be(tmp_path):
         stores = [Run(tmp_path / folder).write() for folder in folders]
         assert compare(*stores).names == expected
         assert compare(*(store.parent for store in stores)).names == expected
-    assert compare(stores[0], stores[0]).names == ("run", "run")
+    with pytest.raises(StoreError, match=r"run/store\.zarr and .*run are one run: give two"):
+        compare(stores[0], stores[0].parent)
 
 
 def test_compare__refuses_what_is_no_run(pair, tmp_path):

@@ -161,8 +161,8 @@ def test_index__answers_whether_maps_can_be_trusted(made):
     shown = page(made, "index.html")
     for answer in (
         "Do the networks classify? partly accuracy",
-        "Do maps add up to what they explain? yes sum of relevance over logit, where 1 is all: median of "
-        "classes 1.02, from 1.02 to 1.02; off by 0.1 at most in 3 of 3",
+        "Do maps add up to what they explain? yes sum of relevance over logit, where 1 is all: off by 0.02 in "
+        "the median of classes, from 1.02 to 1.02; biases",
         "Does relevance stay off padding? partly at most 20 % of it lies there (dog bark)",
         "Do networks of other folds look at the same? no correlation",
     ):

@@ -66,7 +66,7 @@ def explanations_of(n_windows: int, n_networks: int) -> dict[str, np.ndarray]:
         "agreement": np.full(n_windows, 0.875),
         "relevance_in_padding": np.zeros(n_windows),
         "band_share": np.tile([0.3, 0.7], (n_windows, 1)),
-        "band_energy_share": np.tile([0.8, 0.2], (n_windows, 1)),
+        "band_input_share": np.tile([0.8, 0.2], (n_windows, 1)),
     }
 
 
@@ -150,7 +150,7 @@ def test_page__says_the_verdict_and_its_ground(make):
     (figure,) = shown.images
     assert figure["alt"] == (
         "LRP-epsilon, mel spectrogram, 0–4 s: the largest share of positive relevance for whistle, 70 %, lies "
-        "in 2-4 kHz, which holds 20 % of the energy."
+        "in 2-4 kHz, which holds 20 % of the networks' input."
     )
     assert "disagree" not in shown.flat
     assert "not sure" not in shown.flat

@@ -102,9 +102,12 @@ def compare(first: Path, second: Path) -> Comparison:
     Raises
     ------
     StoreError
-        One is no run, has no figures, or has those of another version; or they have no class in common.
+        One is no run, has no figures, or has those of another version; or they are one, or have no class in
+        common.
     """
     stores = (_store(first), _store(second))
+    if stores[0].samefile(stores[1]):
+        raise StoreError(f"{printable(first)} and {printable(second)} are one run: give two")
     one, other = (_read(*named) for named in zip(stores, _names(*stores), strict=True))
     classes = overlap(one.overview.class_names, other.overview.class_names)
     if not classes.both:

@@ -90,7 +90,7 @@ def judge(job: JudgingJob) -> None:
         "target": target,
         "n_networks": job.has_say.sum(axis=0),
         "votes": ensemble.votes(logits, prediction),
-        "band_energy_share": _energy_share(heard),
+        "band_input_share": _input_share(heard),
     }
     for composite, relevance in _relevance(job, heard.inputs, target).items():
         data = {**shared, "relevance": relevance, **_summed_up(relevance, heard)}
@@ -158,9 +158,8 @@ def _block_summed_up(
     }
 
 
-def _energy_share(heard: _Heard) -> np.ndarray:
-    power = 10 ** (heard.level_db.astype(np.float64) / 10)
-    return np.asarray(profiles.share_by_bin(power, heard.valid) @ heard.bins_of_bands.T)
+def _input_share(heard: _Heard) -> np.ndarray:
+    return np.asarray(profiles.share_by_bin(heard.inputs.sum(axis=-1), heard.valid) @ heard.bins_of_bands.T)
 
 
 def _about(job: JudgingJob, composite: str) -> dict[str, object]:

@@ -91,6 +91,8 @@ class Map:
     """Of positive relevance, shape (band,)."""
     input_share: np.ndarray
     """Of what the network sees, shape (band,)."""
+    floor: np.ndarray
+    """What is added to shares before a ratio is told, as in the statistics, shape (band,)."""
     by_target: np.ndarray
     """Share of positive relevance for every class, shape (class, band); no row where only one was explained."""
     others: np.ndarray
@@ -121,19 +123,21 @@ class BandFinding:
     input_share: float
     class_share: Estimate
     class_input_share: float
+    floor: float
+    """Added to shares before a ratio is told."""
     n_below: int
     """Other recordings of the class with a smaller share."""
     n_others: int
 
     @property
     def ratio(self) -> float:
-        """Share of relevance divided by share of input; NaN where there is no input."""
-        return self.share / self.input_share if self.input_share > 0 else float("nan")
+        """Share of relevance divided by share of input."""
+        return (self.share + self.floor) / (self.input_share + self.floor)
 
     @property
     def class_ratio(self) -> float:
         """The same of the class."""
-        return self.class_share.value / self.class_input_share if self.class_input_share > 0 else float("nan")
+        return (self.class_share.value + self.floor) / (self.class_input_share + self.floor)
 
     @property
     def is_unusual(self) -> bool:
@@ -407,6 +411,7 @@ def _band(known: Map, place: int, of_class: Arrays) -> BandFinding:
         input_share=float(known.input_share[place]),
         class_share=Estimate(value, low, high),
         class_input_share=input_share,
+        floor=float(known.floor[place]),
         n_below=int((others < share).sum()),
         n_others=int(np.isfinite(others).sum()),
     )

@@ -152,6 +152,7 @@ class Comparison:
         corpus = self.pairing.corpus
         groups = overlap(*(map(_group_name, side.groups) for _, side in self.sides))
         found = [
+            *([] if corpus.n("clips") else ["The runs have no clip in common: nothing can be paired."]),
             *paired.only_in_one("class", "classes", _in_words(corpus.classes)),
             *paired.only_in_one("maps of", "maps of", groups),
             *chain.from_iterable(_on_chance(letter, side) for letter, side in self.sides),
@@ -162,8 +163,6 @@ class Comparison:
                 "Networks that know other classes answer another question: accuracy is over clips of the "
                 "classes in common, but these can be mistaken for a class that only one run knows."
             )
-        if not corpus.n("clips"):
-            found.append("The runs have no clip in common: nothing can be paired.")
         if corpus.n_other_sound:
             found.append(
                 f"{corpus.n_other_sound:,} of the {plural(corpus.n('clips'), 'clip')} in both have another "

@@ -48,7 +48,7 @@ class Finding:
     band: str
     """Band with the largest share of positive relevance; '' where there is none."""
     share: float
-    energy: float
+    input_share: float
 
     @property
     def name(self) -> str:
@@ -268,7 +268,7 @@ _OF_TABLES = (
     "agreement",
     "relevance_in_padding",
     "band_share",
-    "band_energy_share",
+    "band_input_share",
 )
 
 
@@ -335,7 +335,7 @@ def _finding(representation: str, composite: str, table: Arrays, row: int) -> Fi
         in_padding=float(table["relevance_in_padding"][row]),
         band=str(table["band"][top]) if known else "",
         share=float(shares[top]) if known else math.nan,
-        energy=float(table["band_energy_share"][row][top]) if known else math.nan,
+        input_share=float(table["band_input_share"][row][top]) if known else math.nan,
     )
 
 

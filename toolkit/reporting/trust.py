@@ -79,13 +79,12 @@ def _conserved(regions: Sequence[Region]) -> tuple[State, str]:
     ratios = ratios[np.isfinite(ratios)]
     if not ratios.size:
         return "unknown", "no class has a map"
-    off, middle = np.abs(ratios - 1), float(np.median(ratios))
+    typical = float(np.median(np.abs(ratios - 1)))
     told = (
-        f"sum of relevance over logit, where 1 is all: median of classes {number(middle)}, from "
-        f"{number(ratios.min())} to {number(ratios.max())}; off by {number(_MOST_OFF, 1)} at most in "
-        f"{(off <= _MOST_OFF).sum()} of {len(ratios)}; biases take or give the rest"
+        f"sum of relevance over logit, where 1 is all: off by {number(typical)} in the median of classes, from "
+        f"{number(ratios.min())} to {number(ratios.max())}; biases take or give the rest"
     )
-    return _state(float(np.median(off)), _MOST_OFF, _MOST_OFF_PARTLY), told
+    return _state(typical, _MOST_OFF, _MOST_OFF_PARTLY), told
 
 
 def _padding(regions: dict[str, Region]) -> tuple[State, str]:

@@ -267,6 +267,8 @@ class Overview:
     alpha: float
     minimum_ratio: float
     minimum_recordings: int
+    share_floor: float
+    """Added to shares before ratios, in units of an even spread."""
     target: str
 
 
@@ -308,6 +310,7 @@ def read_overview(store: Path) -> Overview:
         alpha=float(settings["alpha"]),
         minimum_ratio=float(settings["minimum_ratio"]),
         minimum_recordings=int(settings["minimum_recordings"]),
+        share_floor=float(settings["share_floor"]),
         target=_target(store),
     )
 
@@ -617,7 +620,7 @@ def _parameters(store: Path, about: Mapping[str, object]) -> tuple[tuple[str, st
         found[f"features.{name}"] = {"": plain(value)}
     for kind, pattern in (
         ("training", "training/*"),
-        ("explanation", "relevance*/*/*"),
+        ("explanation", "relevance/*/*"),
         ("statistics", "statistics/performance/*"),
         ("statistics", "statistics/regions/*/*"),
     ):

@@ -247,12 +247,12 @@ EXPLANATIONS = (
         "Share of positive relevance in the band, mean over networks; padding left out.",
     ),
     Variable(
-        "band_energy_share",
+        "band_input_share",
         ("clip", "band"),
         "float64",
         "1",
-        "share of energy",
-        "Share of the power of the clip's spectrogram in the band; padding left out.",
+        "share of input",
+        "Share of what the networks see of the clip, summed over channels, in the band; padding left out.",
     ),
 )
 

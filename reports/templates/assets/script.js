@@ -91,7 +91,7 @@
     const field = element("input", { type: "search", autocomplete: "off" });
     const count = element("output");
     const input = () => {
-      const words = field.value.toLowerCase().split(/\s+/);
+      const words = field.value.toLowerCase().split(/[\s_]+/);
       const holds = (text) => words.every((word) => text.includes(word));
       for (const item of items) item.hidden = !holds(item.textContent.toLowerCase());
       const left = items.filter((item) => !item.hidden).length;
@@ -159,7 +159,8 @@
     const { data } = figure;
     const [row, column] = cellAt(figure, at);
     const name = data.bin_names[row];
-    const ratios = Object.values(data.profile).map(({ text }) => text[row]).filter(Boolean);
+    const whose = figure.view.fold === "all" ? "" : " (all folds)";
+    const ratios = Object.values(data.profile).map(({ text }) => text[row] && `${text[row]}${whose}`).filter(Boolean);
     if (column === null) return `${name}: ${ratios.join("; ")}`;
     const s = data.time[column];
     const where = `${s.toFixed(2)} s${s > data.recorded_until_s ? " (padding)" : ""}`;
@@ -170,8 +171,9 @@
   function viewText({ data, view: { fold, layer, threshold } }) {
     const [kind, contrast] = layer.split(":");
     const said = [];
-    if (fold !== "all") said.push(`fold ${fold} with ${data.n_recordings[fold] ?? 0} recordings`);
-    if (kind === "contrast") said.push(`ratio to ${page.names[contrast]}, from 1/4 (blue) to 4 (red)`);
+    const n = data.n_recordings[fold] ?? 0;
+    if (fold !== "all") said.push(`relevance of fold ${fold} with ${n} recording${n === 1 ? "" : "s"}, all else of all folds`);
+    if (kind === "contrast") said.push(`ratio to ${page.names[contrast]} (all folds), from 1/4 (blue) to 4 (red)`);
     if (kind === "certain") said.push(`bins not certain against ${page.names[contrast]} (all folds) faded`);
     if (threshold) said.push(`cells below ${threshold} % of the largest relevance faded`);
     return said.length ? `Shown: ${said.join("; ")}.` : "";
