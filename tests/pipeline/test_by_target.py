@@ -17,6 +17,7 @@ from toolkit.pipeline.inputs import read_inputs
 from toolkit.pipeline.recordings import Request
 from toolkit.pipeline.run import SETTINGS_NAME, Plan, Run, Scope, Tools
 from toolkit.pipeline.stages import explain, features, train
+from toolkit.reporting.view import groups_in
 from toolkit.statistics.profiles import share_by_bin
 from toolkit.store import write
 from toolkit.store.read import attributes, read_rows, read_whole
@@ -69,6 +70,15 @@ def relevance_by(run: Run, rows: np.ndarray, number: int, composites: Sequence[s
     explainer = explainers.explainer_of(run.model("mel", fold), digest, run.settings.explanation)
     inputs = read_inputs(run.store, "mel", rows, channels="level_contrast_change", dynamic_range_db=80.0)
     return explainer.explain(inputs, np.full(len(rows), number), composites).relevance
+
+
+def test_order_of_composites__is_told_by_every_group_and_changes_no_map(copy):
+    run = run_of(copy, composites=[FLAT, EPSILON])
+    assert not explained(run).todo
+    for composite in (EPSILON, FLAT):
+        group = run.store / MAPS / "mel" / composite
+        assert attributes(group)["explanation"]["composites"] == [FLAT, EPSILON]
+    assert groups_in(run.store, MAPS)[:2] == [("mel", FLAT), ("mel", EPSILON)]
 
 
 def test_shares__are_those_of_maps_that_explain_the_class(known):

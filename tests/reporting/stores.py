@@ -181,5 +181,5 @@ def leave_figures_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pages made without drawing: figures take seconds each, and have tests of their own."""
     for name in ("maps", "example"):
         monkeypatch.setattr(figures, name, lambda *_: figures.Maps(drawing.new_figure(0.2, 0.2), ()))
-    for name in ("bands", "folds", "both", "confusion", "thumbnail"):
+    for name in ("bands", "folds", "both", "confusion", "thumbnail", "in_time"):
         monkeypatch.setattr(figures, name, lambda *_: drawing.new_figure(0.2, 0.2))

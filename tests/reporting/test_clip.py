@@ -433,6 +433,10 @@ def test_rows_of__takes_paths_that_hold_less_or_more_than_the_catalogues(asked):
     assert clip_page.rows_of(["a", "b", "c", "d", "e", "f"], paths, "") == []
 
 
+def test_rows_of__takes_no_other_file_of_the_same_name():
+    assert clip_page.rows_of(["a", "b"], ["7-1.wav", "7-2.wav"], "/other/place/7-1.wav") == []
+
+
 def test_find__names_clips_that_begin_so_first(plain):
     with pytest.raises(
         ConfigError, match=r"none of the 6 clips .* for instance: 7-0\.wav, 7-1\.wav, 7-2\.wav$"

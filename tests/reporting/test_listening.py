@@ -11,6 +11,10 @@ import soundfile
 from tests.reporting.stores import CLASSES, CUTS_ABOUT, SOUND_HZ, cuts
 from tests.reporting.test_clip import LABELS, NAMES, Corpus, page_of
 from toolkit.pipeline.clip_page import remove_silenced, write_pages
+from toolkit.pipeline.executors import Serial
+from toolkit.pipeline.markers import Marker
+from toolkit.pipeline.run import Tools
+from toolkit.pipeline.stages import report
 from toolkit.reporting import listening
 from toolkit.reporting.listening import Heard, read_cuts, read_examples
 from toolkit.store import write
@@ -108,6 +112,36 @@ def test_pages_of_clips__go_when_their_sounds_do_and_only_then(corpus):
     listen(corpus, keeps_sound=False)
     assert remove_silenced(corpus.run) == [heard]
     assert [path.exists() for path in (heard, silent)] == [False, True]
+
+
+def test_page_of_a_clip__goes_when_one_of_its_two_sounds_does(corpus):
+    """An example of one representation keeps its sound where only examples are kept; the other has none."""
+    other = GROUP.replace("mel", "cqt")
+    for group in (GROUP, other):
+        write.write_group(corpus.store, group, cuts(NAMES, LABELS, corpus.clips["fold"]), attributes=CUTS_ABOUT)
+    write_pages(corpus.run, [NAMES[0]], "test")
+    shutil.rmtree(corpus.store / other)
+    assert [path.name for path in remove_silenced(corpus.run)] == ["7-0_wav.html"]
+
+
+def test_report__removes_what_it_wrote_of_old_and_what_must_not_be_heard_and_nothing_else(corpus):
+    listen(corpus)
+    write_pages(corpus.run, [NAMES[0]], "test")
+    shutil.rmtree(corpus.store / GROUP)
+    run, markers = corpus.run, corpus.run.markers(report.NAME)
+    gone, foreign = run.reports / "gone.html", run.reports / "compare.html"
+    for path in (gone, foreign):
+        path.write_text("page", encoding="utf-8")
+    files = run.reports / "data" / "gone" / "bands.csv"
+    files.parent.mkdir(parents=True)
+    files.touch()
+    markers.write("gone.html", Marker())
+    told = []
+    report.prepare(run, Tools(told.append, Serial()))
+    assert [path.exists() for path in (gone, files.parent, foreign)] == [False, False, True]
+    assert markers.read("gone.html") is None
+    assert [event.subject for event in told] == ["clips/7-0_wav.html"]
+    assert not (run.reports / told[0].subject).exists()
 
 
 def test_sound_address__is_the_same_for_the_same_samples():

@@ -161,8 +161,8 @@ def test_index__answers_whether_maps_can_be_trusted(made):
     shown = page(made, "index.html")
     for answer in (
         "Do the networks classify? partly accuracy",
-        "Do maps add up to what they explain? yes sum of relevance over logit, where 1 is all: off by 0.02 in "
-        "the median of classes, from 1.02 to 1.02; biases",
+        "Do maps add up to what they explain? yes sum of relevance over logit, where 1 is all: 1.02 to 1.02; "
+        "off by 0.02 in the median of classes",
         "Does relevance stay off padding? partly at most 20 % of it lies there (dog bark)",
         "Do networks of other folds look at the same? no correlation",
     ):
@@ -224,6 +224,7 @@ def test_files__are_as_many_as_figures_whatever_their_names():
     files = render.files_of(drawn, pictures, {"bands": table, "empty": tables.Table((), ())})
     assert len({name.lower() for name in files}) == 2 * len(names) + 2
     assert not [name for name in files if name.startswith("empty")]
+    assert {"bands.png", "bands.svg", "bands.csv", "bands.json"} <= files.keys()
 
 
 def test_table__has_a_row_of_every_class_and_representation(made):

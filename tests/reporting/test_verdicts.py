@@ -65,6 +65,13 @@ def test_headline__puts_both_ratios_of_a_band_together():
     assert headline(evidence(contrasts=both)) == "more in 1-2 kHz (3.4 x input, 3.4 x other classes)"
 
 
+def test_headline__says_how_many_bands_hold_less_where_others_hold_more():
+    more, less = band_test("1-2 kHz", 1.9, 1), band_test("2-4 kHz", 0.5, -1)
+    for bands, said in (((more, less), "; less in 1 band"), ((more,), "")):
+        kinds = {"input": contrast("input", *bands), "rest": contrast("rest", p=0.5)}
+        assert headline(evidence(contrasts=kinds)) == f"more in 1-2 kHz (1.9 x input){said}"
+
+
 def test_headline__says_what_every_class_has_only_where_there_is_nothing_else():
     common, own = band_test("1-2 kHz", 0.08, -1, is_common=True), band_test("2-4 kHz", 0.5, -1)
     for bands, said in (

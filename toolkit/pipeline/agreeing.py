@@ -216,14 +216,25 @@ def _others(run: Run, name: str) -> list[Path]:
         clips = [read_whole(each, "clips", ("clip",))["clip"].tolist() for each in (run.store, store)]
         if clips[0] != clips[1]:
             raise ConfigError(f"statistics.other_seeds: {folder} is not a run on the same clips as this one")
-        seed = attributes(group)["seed"]
-        if seed == run.settings.seed:
-            raise ConfigError(
-                f"statistics.other_seeds: {folder} has seed {seed}, as this run: the same networks agree with "
-                "themselves; train one with another `--seed`"
-            )
+        _refuse_same_seed(run, folder, group)
         theirs = read_whole(store, f"statistics/{REGIONS}/{name}", ("frequency", "band"))
         if not np.array_equal(theirs["frequency"], axes["frequency"]) or theirs["band"].tolist() != bands:
             raise ConfigError(f"statistics.other_seeds: {folder} has other frequency bins or bands than this")
         stores.append(store)
     return stores
+
+
+def _refuse_same_seed(run: Run, folder: Path, group: Path) -> None:
+    """Refuse figures of networks that are this run's own.
+
+    Raises
+    ------
+    ConfigError
+        They are.
+    """
+    seed = attributes(group)["seed"]
+    if seed == run.settings.seed:
+        raise ConfigError(
+            f"statistics.other_seeds: {folder} has seed {seed}, as this run: the same networks agree with "
+            "themselves; train one with another `--seed`"
+        )

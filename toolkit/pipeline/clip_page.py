@@ -5,6 +5,7 @@ page is written anew.
 """
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ from toolkit.pipeline.stages import evaluate, train
 from toolkit.pipeline.summing import AXES, RECORDINGS, REGIONS, bands_of
 from toolkit.reporting import clip as pages
 from toolkit.reporting.drawing import Drawing
-from toolkit.reporting.listening import read_cuts
+from toolkit.reporting.listening import heard_groups
 from toolkit.reporting.view import groups_in
 from toolkit.statistics import profiles
 from toolkit.statistics.ensemble import probabilities
@@ -33,6 +34,8 @@ from toolkit.store.schema import BY_TARGET, LEFT_OUT, MAPS
 FOLDER = "clips"
 """Where the pages lie, in the folder of the reports."""
 _MOST_NAMED = 5
+_PLAYER = re.compile(r'<audio [^>]*data-group="([^"]+)"')
+"""A sound on a page, and by whose map it was cut."""
 _OF_MAP = ("relevance", "logits", "prediction", "target", "relevance_sum", "relevance_in_padding")
 
 
@@ -92,8 +95,8 @@ def rows_of(names: Sequence[str], paths: Sequence[str], asked: str) -> list[int]
 
 
 def _ends_alike(path: str, asked: str) -> bool:
-    """Tell whether one of two paths is the end of the other."""
-    return f"/{path}".endswith(f"/{asked}") or f"/{asked}".endswith(f"/{path}")
+    """Tell whether one of two paths is the end of the other; a name without a folder is too little for that."""
+    return f"/{path}".endswith(f"/{asked}") or ("/" in path and f"/{asked}".endswith(f"/{path}"))
 
 
 def write_pages(run: Run, asked: Sequence[str], command: str) -> tuple[Path, ...]:
@@ -115,21 +118,20 @@ def write_pages(run: Run, asked: Sequence[str], command: str) -> tuple[Path, ...
 
 def remove_silenced(run: Run) -> list[Path]:
     """Remove pages that hold sounds which the store no longer keeps, and return them: each hands them on."""
-    held = [
-        path for path in sorted((run.reports / FOLDER).glob("*.html")) if b"data:audio/" in path.read_bytes()
-    ]
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted((run.reports / FOLDER).glob("*.html"))}
+    held = {path: set(_PLAYER.findall(text)) for path, text in texts.items() if _PLAYER.search(text)}
     if not held:
         return []
     names = read_whole(run.store, "clips", ("clip",))["clip"].tolist()
     clip_of = {pages.file_of(name): name for name in names}
-    silenced = [path for path in held if not _is_heard(run.store, clip_of.get(path.name))]
+    silenced = [
+        path
+        for path, groups in held.items()
+        if path.name not in clip_of or groups - heard_groups(run.store, clip_of[path.name])
+    ]
     for path in silenced:
         path.unlink()
     return silenced
-
-
-def _is_heard(store: Path, clip: str | None) -> bool:
-    return clip is not None and any(cut.can_be_heard for cut in read_cuts(store, clip).values())
 
 
 def maps_of(run: Run, row: int) -> list[pages.Map]:

@@ -167,6 +167,6 @@ def _about(job: JudgingJob, composite: str) -> dict[str, object]:
     return {
         "engine": explainers.engine_of(job.settings.explanation),
         "nominal": list(reading.nominal(job.settings)),
-        "explanation": {**to_json(job.settings.explanation), "composites": [composite]},
+        "explanation": {**to_json(job.settings.explanation), "composites": list(job.composites)},
         "networks": {str(network.fold): network.digest for network in job.networks},
     }

@@ -91,6 +91,17 @@ def read_cuts(store: Path, clip: str) -> dict[tuple[str, str], Cut]:
     return found
 
 
+def heard_groups(store: Path, clip: str) -> set[str]:
+    """Return by whose maps a clip was cut of which the store keeps sounds, such as 'mel/lrp.epsilon'."""
+    found = set()
+    for name in map("/".join, groups_in(store, LISTENING)):
+        if (store / LISTENING / name / "sound").exists():
+            known = read_whole(store, f"{LISTENING}/{name}", ("clip", "error"))
+            if ((known["clip"] == clip) & (known["error"] == "")).any():
+                found.add(name)
+    return found
+
+
 def sound_address(samples: np.ndarray, sample_rate_hz: int) -> str:
     """Return samples, int16, as an address that holds them as MP3, which every browser plays."""
     import soundfile

@@ -13,7 +13,7 @@ import numpy as np
 
 from toolkit.reporting import figures
 from toolkit.reporting.drawing import Drawing, own_style
-from toolkit.reporting.explorer import data_block, of_one, payload
+from toolkit.reporting.explorer import Explorable, data_block, of_one, payload
 from toolkit.reporting.remarks import (
     About,
     Analysis,
@@ -178,21 +178,25 @@ def render(store: Path, overview_of: Path | None) -> str:
         for composite in page.composites
     }
     limits = {key: figures.limit_of([*found.values()]) for key, found in drawings.items()}
-    images, explorable = {}, {}
-    for key, found in drawings.items():
-        for row, drawing in found.items():
-            maps = figures.window(drawing, limits[key], _title(page, row, key))
-            name = f"window {row}, {', '.join(key)}"
-            images[name], explorable[name] = image(maps.figure), of_one(drawing, key[1], maps.panels)
+    shown = {
+        f"window {row}, {', '.join(key)}": _shown(drawing, key[1], limits[key], _title(page, row, key))
+        for key, found in drawings.items()
+        for row, drawing in found.items()
+    }
     overview = None if overview_of is None else read_overview(overview_of)
     return template("recording.html.j2").render(
         page=page,
         overview=overview,
-        images=images,
-        explorer_data=data_block(payload(explorable)),
+        images={name: picture for name, (picture, _) in shown.items()},
+        explorer_data=data_block(payload({name: explorable for name, (_, explorable) in shown.items()})),
         MOST_DRAWN=MOST_DRAWN,
         **shared(),
     )
+
+
+def _shown(drawing: Drawing, composite: str, limit: float, title: str) -> tuple[str, Explorable]:
+    maps = figures.window(drawing, limit, title)
+    return image(maps.figure), of_one(drawing, composite, maps.panels)
 
 
 def read_recording(store: Path) -> RecordingView:

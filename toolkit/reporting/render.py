@@ -202,7 +202,7 @@ def files_of(
 ) -> dict[str, bytes]:
     """Return figures as PNG, which ``pictures`` are, and SVG, and tables as CSV and JSON, by file name."""
     files: dict[str, bytes] = {}
-    stems = unique_names(drawn, r"[^A-Za-z0-9._-]+", taken=made)
+    stems = unique_names(drawn, r"[^A-Za-z0-9._-]+", taken=())
     for name, figure in drawn.items():
         files |= {f"{stems[name]}.png": pictures[name], f"{stems[name]}.svg": drawing.svg(figure)}
     for name, table in made.items():

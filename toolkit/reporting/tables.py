@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.reporting.evidence import Evidence
+from toolkit.reporting.evidence import Evidence, InBoth
 from toolkit.reporting.listening import Example
 from toolkit.reporting.trust import Check
 from toolkit.reporting.verdicts import headline, status
@@ -282,17 +282,17 @@ def _agreement(evidence: Evidence) -> Iterable[dict[str, Cell]]:
         *((each.composite, each.correlation, each.map_correlation) for each in evidence.composites),
         *((f"seed {each.seed}", each.correlation, each.map_correlation) for each in evidence.seeds),
     ]
-    if evidence.in_both is not None:
-        compared.insert(0, ("mel against cqt", evidence.in_both.correlation, math.nan))
+    both = _told_once(evidence)
+    if both is not None:
+        compared.insert(0, (" against ".join(both.representations), both.correlation, math.nan))
     for name, correlation, of_maps in compared:
         found = {"compared_with": name, **_estimate("correlation", correlation), "map_correlation": of_maps}
         yield {**_maker(evidence), **found}
 
 
 def _third_octaves(evidence: Evidence) -> Iterable[dict[str, Cell]]:
-    both = evidence.in_both
-    # The same for all representations: told once.
-    if both is None or evidence.representation != both.representations[0]:
+    both = _told_once(evidence)
+    if both is None:
         return
     for number, hz in enumerate(both.frequency.tolist()):
         ratios = zip(both.representations, both.ratio[:, number].tolist(), strict=True)
@@ -301,6 +301,12 @@ def _third_octaves(evidence: Evidence) -> Iterable[dict[str, Cell]]:
             _hertz(evidence.is_nominal): hz,
             **{f"ratio_{name}": ratio for name, ratio in ratios},
         }
+
+
+def _told_once(evidence: Evidence) -> InBoth | None:
+    """Return what both representations have in common, of the first of them: it is the same for all."""
+    both = evidence.in_both
+    return both if both and evidence.representation == both.representations[0] else None
 
 
 def _in_time(evidence: Evidence) -> Iterable[dict[str, Cell]]:

@@ -79,12 +79,14 @@ def _conserved(regions: Sequence[Region]) -> tuple[State, str]:
     ratios = ratios[np.isfinite(ratios)]
     if not ratios.size:
         return "unknown", "no class has a map"
-    typical = float(np.median(np.abs(ratios - 1)))
+    off = np.abs(ratios - 1)
+    typical, worst = float(np.median(off)), float(off.max())
     told = (
-        f"sum of relevance over logit, where 1 is all: off by {number(typical)} in the median of classes, from "
-        f"{number(ratios.min())} to {number(ratios.max())}; biases take or give the rest"
+        f"sum of relevance over logit, where 1 is all: {number(ratios.min())} to {number(ratios.max())}; "
+        f"off by {number(typical)} in the median of classes"
     )
-    return _state(typical, _MOST_OFF, _MOST_OFF_PARTLY), told
+    state = _state(typical, _MOST_OFF, _MOST_OFF_PARTLY)
+    return ("partly" if state == "yes" and worst > _MOST_OFF_PARTLY else state), told
 
 
 def _padding(regions: dict[str, Region]) -> tuple[State, str]:

@@ -277,8 +277,8 @@
 
   function follow(figure) {
     figure.overlay.classList.toggle("pointing", cursor !== null);
-    const said = [viewText(figure), cursor ? reading(figure, cursor) : ""];
-    figure.output.textContent = said.filter(Boolean).join(" ");
+    const said = [cursor ? reading(figure, cursor) : "", viewText(figure)];
+    figure.output.textContent = said.filter(Boolean).join(". ");
     if (!cursor) return;
     const [row, column] = cellAt(figure, cursor);
     for (const panel of figure.panels) {

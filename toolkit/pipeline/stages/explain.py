@@ -26,7 +26,7 @@ from toolkit.pipeline.run import Plan, Run, Scope, Stage, Tools
 from toolkit.pipeline.stages import export, train
 from toolkit.statistics.profiles import share_by_bin
 from toolkit.store import write
-from toolkit.store.read import attributes, holds, read_rows, read_whole
+from toolkit.store.read import attributes, holds, read_rows, read_whole, section
 from toolkit.store.schema import BY_TARGET, GROUPS, MAPS
 from toolkit.store.variables import FILL
 
@@ -117,6 +117,16 @@ def prepare(run: Run, _tools: Tools) -> None:
     for group in groups:
         if not holds(run.store, group.name):
             _create_group(run, group)
+        else:
+            _keep_order(run, group)
+
+
+def _keep_order(run: Run, group: Group) -> None:
+    """Have a group say in which order the run names its composites, which its maps do not depend on."""
+    known = section(attributes(run.store / group.name), "explanation")
+    wanted = list(run.settings.explanation.composites)
+    if known and known["composites"] != wanted:
+        write.set_attributes(run.store, group.name, {"explanation": {**known, "composites": wanted}})
 
 
 def plan(run: Run, scope: Scope, force: bool) -> Plan:

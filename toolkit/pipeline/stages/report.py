@@ -21,6 +21,10 @@ LARGE = 8_000_000
 """Bytes of a page from which on a warning is given."""
 
 
+_ALSO_SHOWN = ("training/*", "relevance/*/*", "evaluation/*/*/*")
+"""Groups whose attributes pages show, beside those of figures."""
+
+
 @dataclass(frozen=True)
 class PageJob:
     """One page to be rendered. Picklable."""
@@ -53,10 +57,12 @@ def prepare(run: Run, tools: Tools) -> None:
             tools.emit(Trouble(f"{clip_page.FOLDER}/{path.name}", reason, NOTE))
         known, markers = render.pages(run.store), run.markers(NAME)
         # What this stage did not write, it does not remove.
-        for file in (path.name for path in run.reports.glob("*.html")):
-            if file not in known and markers.read(file):
-                (run.reports / file).unlink()
-                shutil.rmtree(run.reports / render.data_folder(file), ignore_errors=True)
+        for file in (path.stem for path in markers.folder.glob("*.json")):
+            if file not in known:
+                folder = run.reports / render.data_folder(file)
+                if folder.exists():
+                    shutil.rmtree(folder)
+                (run.reports / file).unlink(missing_ok=True)
                 markers.remove(file)
 
 
@@ -115,7 +121,7 @@ def _store_digest(store: Path) -> str:
     tables = [read_whole(store, name) for name in ("clips", "problems")]
     shown = [[sorted((key, values.tolist()) for key, values in table.items()) for table in tables]]
     groups = [f"statistics/{name}" for name in view.statistics_groups(store)]
-    others = (path for kind in ("training/*", "evaluation/*/*/*") for path in store.glob(f"{kind}/zarr.json"))
+    others = (path for kind in _ALSO_SHOWN for path in store.glob(f"{kind}/zarr.json"))
     groups += sorted(path.parent.relative_to(store).as_posix() for path in others)
     keys = [[group, dict(attributes(store / group))] for group in groups]
     return digest_of([dict(attributes(store)), shown, keys])
