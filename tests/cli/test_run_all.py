@@ -385,10 +385,19 @@ def test_nothing_to_process__is_an_error_before_any_work(toolkit, tmp_path):
     ],
 )
 def test_refusals__say_what_and_with_which_code(toolkit, tmp_path, words, code, message):
+    (tmp_path / "out").mkdir()
     done = toolkit(*words, "--out", tmp_path / "out")
     assert done.returncode == code
     assert re.search(message, done.stderr)
     assert last_line(done).startswith(f"exit {code}: ")
+
+
+@pytest.mark.parametrize("stage", ["train", "statistics", "report"])
+def test_stages__leave_nothing_where_there_is_no_run(toolkit, tmp_path, stage):
+    done = toolkit(stage, "--out", tmp_path / "out")
+    assert done.returncode == 4
+    assert "holds no run; make one with `toolkit run-all --out " in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_lock__second_run_names_the_first(copy, toolkit):
