@@ -9,7 +9,7 @@ those of ``toolkit.statistics``. Prints tables in Markdown; docs/simulation.md h
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -94,15 +94,17 @@ def _noises(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Ite
     n_corpora = max(1, n // 2)
     found = error_rates.simulate_noises(layout, icc, n_corpora, rng)
     yield f"\n### False alarms in %: shares against the rest, the class noisier ({n_corpora} corpora, {icc})\n"
-    yield from _head(["class", "recordings", *found])
-    for name, classes in _rows(layout):
-        rates = [_rate(p[:, classes] <= ALPHA) for p in found.values()]
-        yield _row([name, np.isin(layout.of_class, classes).sum(), *rates])
+    yield from _false_alarms(found, layout)
 
 
 def _bands(layout: Layout, icc: float, n: int, rng: np.random.Generator) -> Iterator[str]:
     found = bands.simulate(layout, icc, n, rng)
     yield f"\n### False alarms in %: bands of shares ({n} corpora, {icc})\n"
+    yield from _false_alarms(found, layout)
+
+
+def _false_alarms(found: Mapping[str, np.ndarray], layout: Layout) -> Iterator[str]:
+    """Give the table of p by scenario, shape (corpus, class) each: how many are at most ``ALPHA``."""
     yield from _head(["class", "recordings", *found])
     for name, classes in _rows(layout):
         rates = [_rate(p[:, classes] <= ALPHA) for p in found.values()]
